@@ -20,6 +20,11 @@ pub trait Destination: Send + Sync {
     /// Fixed facts: name, API version, batch limit, credential slot, vendor page.
     fn spec(&self) -> &'static Spec;
 
+    /// The API version that requests go to, where the platform has versions that end.
+    fn api_version(&self) -> Option<ApiVersion> {
+        None
+    }
+
     /// Oldest age at which the platform still takes this event.
     fn max_age(&self, event: &Event) -> Duration;
 
@@ -45,6 +50,15 @@ pub struct Spec {
     pub credential: CredentialSlot,
     /// The vendor's reference page.
     pub documentation: &'static str,
+}
+
+/// The version of a platform's API that a destination uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiVersion {
+    /// As it stands in the URL, e.g. `v26.0`.
+    pub name: String,
+    /// The day it stops working as `YYYY-MM-DD`, as far as the vendor has said so.
+    pub ends: Option<&'static str>,
 }
 
 /// Where the HTTP client puts the credential. Never in a URL path, and a query only where the
@@ -104,6 +118,11 @@ impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
+
+    /// The `Retry-After` header in its form of seconds; the form of a date would need a clock.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
 }
 
 // An answer may quote what was sent.
@@ -138,6 +157,8 @@ impl fmt::Display for Reason {
 pub struct Verdict {
     /// What to do with the events.
     pub decision: Decision,
+    /// How long the platform wants no further request at all, whatever became of this one.
+    pub hold: Option<Duration>,
     /// The platform's id of this request (`fbtrace_id`), for support tickets.
     pub request_id: Option<String>,
     /// The answer reduced to what may be stored: codes and counts, no text that could quote input.
@@ -152,19 +173,29 @@ pub enum Decision {
     /// The platform decides later: poll with the ticket.
     Accepted(Ticket),
     /// Send again; costs an attempt.
-    Retry { /// Why.
-        reason: Reason, /// Not before this, if the platform said so.
-        after: Option<Duration> },
+    Retry {
+        /// Why.
+        reason: Reason,
+        /// Not before this, if the platform said so.
+        after: Option<Duration>,
+    },
     /// Throttled: send again; costs no attempt.
-    Wait { /// Why.
-        reason: Reason, /// How long at least.
-        after: Duration },
+    Wait {
+        /// Why.
+        reason: Reason,
+        /// How long at least.
+        after: Duration,
+    },
     /// Somebody in there is bad and the answer does not say who.
-    Split { /// Why; settles a lone event.
-        reason: Reason },
+    Split {
+        /// Why; settles a lone event.
+        reason: Reason,
+    },
     /// The account's fault: pause the destination, keep everything, alert.
-    Blocked { /// Why.
-        reason: Reason },
+    Blocked {
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// The outcome of one event.
@@ -174,8 +205,10 @@ pub enum Outcome {
     Delivered,
     /// The platform refused it for good.
     Refused(Reason),
-    /// The platform asks for it again.
+    /// The platform asks for it again, later.
     Retry(Reason),
+    /// Nothing is wrong with it: it only shared a request with a refused one and goes at once.
+    Again,
 }
 
 /// What to poll an asynchronous platform with.
@@ -203,25 +236,218 @@ pub enum SettingsError {
 
 /// Builds the destination of a platform from its settings.
 pub fn build(platform: &str, settings: &Value) -> Result<Box<dyn Destination>, SettingsError> {
-    PLATFORMS
-        .iter()
-        .find(|(name, _)| *name == platform)
-        .ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })
-        .and_then(|(_, build)| build(settings))
+    let known = find(platform);
+    let known =
+        known.ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })?;
+    (known.build)(settings)
+}
+
+/// Oldest age at which a platform takes an event, whatever the settings; `None` for no platform.
+pub fn max_age_of(platform: &str, event: &Event) -> Option<Duration> {
+    find(platform).map(|known| (known.max_age)(event))
 }
 
 /// Names of the known platforms.
 pub fn platforms() -> Vec<&'static str> {
-    PLATFORMS.iter().map(|(name, _)| *name).collect()
+    PLATFORMS.iter().map(|known| known.name).collect()
 }
 
-type Build = fn(&Value) -> Result<Box<dyn Destination>, SettingsError>;
+struct Platform {
+    name: &'static str,
+    build: fn(&Value) -> Result<Box<dyn Destination>, SettingsError>,
+    max_age: fn(&Event) -> Duration,
+}
 
 /// Every platform that this build can send to.
-const PLATFORMS: &[(&str, Build)] = &[("meta", meta::build)];
+const PLATFORMS: &[Platform] =
+    &[Platform { name: "meta", build: meta::build, max_age: meta::max_age }];
+
+fn find(platform: &str) -> Option<&'static Platform> {
+    PLATFORMS.iter().find(|known| known.name == platform)
+}
+
+/// Refuses an endpoint that would send a credential in clear or hide one: https, or http to
+/// loopback; without user, query and fragment.
+fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
+    const RULE: &str = "must be https://host, or http:// on loopback, without user and query";
+    let (clear, rest) = match endpoint.split_once("://") {
+        Some(("https", rest)) => (false, rest),
+        Some(("http", rest)) => (true, rest),
+        _ => return Err(RULE),
+    };
+    if rest.contains(['@', '?', '#', '\\']) || rest.contains(char::is_whitespace) {
+        return Err(RULE);
+    }
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let loopback = host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if host.is_empty() || (clear && !loopback) { Err(RULE) } else { Ok(()) }
+}
 
 /// Whether the event is too old for the platform at `now`.
 pub fn expired(destination: &dyn Destination, event: &Event, now: Timestamp) -> bool {
     let limit = i64::try_from(destination.max_age(event).as_micros()).unwrap_or(i64::MAX);
     now.micros_since(event.event_time) > limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ActionSource, Facts, Identity};
+    use crate::hash::Digest;
+    use crate::money::{Amount, Currency};
+    use serde_json::json;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// Settings that every platform's `build` takes; a new platform adds its line.
+    fn settings(platform: &str) -> Value {
+        match platform {
+            "meta" => json!({"pixel_id": "1234567890"}),
+            _ => panic!("{platform} has no sample settings"),
+        }
+    }
+
+    fn all() -> Vec<Box<dyn Destination>> {
+        platforms()
+            .into_iter()
+            .map(|name| build(name, &settings(name)).expect("sample settings are settings"))
+            .collect()
+    }
+
+    fn events(count: i64) -> Vec<Event> {
+        (1..=count)
+            .map(|id| Event {
+                id,
+                event_name: "Purchase".into(),
+                event_id: format!("order-{id}"),
+                event_time: Timestamp(1_790_000_000_000_000),
+                action_source: ActionSource::Website,
+                value: Some(Amount::parse("12.50").expect("an amount")),
+                currency: Some(Currency::parse("EUR").expect("a currency")),
+                identity: Identity(BTreeMap::from([("email".into(), vec![Digest::of("x")])])),
+                facts: Facts(
+                    json!({"event_source_url": "https://shop.example.com/thanks",
+                           "client_user_agent": "Mozilla/5.0"})
+                    .as_object()
+                    .expect("an object")
+                    .clone(),
+                ),
+            })
+            .collect()
+    }
+
+    fn answer(status: u16, body: &[u8]) -> Response {
+        Response { status, headers: Vec::new(), body: body.to_vec() }
+    }
+
+    #[test]
+    fn names_are_unique_and_every_platform_has_its_page() {
+        let names: BTreeSet<_> = platforms().into_iter().collect();
+        assert_eq!(names.len(), platforms().len());
+        for destination in all() {
+            let spec = destination.spec();
+            assert!(names.contains(spec.platform), "{}", spec.platform);
+            assert!(spec.batch_limit > 0);
+            assert!(spec.documentation.starts_with("https://"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_platform_is_refused_with_the_known_ones() {
+        let error = build("myspace", &json!({})).err().expect("no such platform").to_string();
+        assert!(error.contains("meta") && !error.contains("myspace"), "{error}");
+    }
+
+    #[test]
+    fn a_plan_holds_every_event_exactly_once() {
+        for destination in all() {
+            let limit = destination.spec().batch_limit;
+            let mut events = events(i64::try_from(limit).expect("a limit") + 3);
+            events[1].event_name = "Purchase".into();
+            events[1].value = None;
+            let plan = destination.plan(&events);
+            let mut seen: Vec<usize> = plan.unfit.iter().map(|(index, _)| *index).collect();
+            for request in &plan.requests {
+                assert!(request.events.len() <= limit && !request.events.is_empty());
+                seen.extend(&request.events);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..events.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn every_answer_gets_a_verdict_that_accounts_for_each_event() {
+        for destination in all() {
+            for count in [1, 2, 7] {
+                let events = events(count);
+                for status in [200, 204, 302, 400, 401, 403, 404, 413, 429, 500, 503] {
+                    for body in [
+                        &b""[..],
+                        b"{}",
+                        b"null",
+                        b"[1]",
+                        b"<html>",
+                        b"\xff\xfe{",
+                        b"{\"error\":7}",
+                    ] {
+                        let verdict = destination.verdict(&events, &answer(status, body));
+                        match verdict.decision {
+                            Decision::Each(outcomes) => assert_eq!(outcomes.len(), events.len()),
+                            Decision::Retry { .. }
+                            | Decision::Wait { .. }
+                            | Decision::Split { .. }
+                            | Decision::Blocked { .. }
+                            | Decision::Accepted(_) => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_event_is_settled_by_an_answer_that_nobody_can_read() {
+        for destination in all() {
+            for status in [301, 401, 403, 404, 408, 429, 500, 502] {
+                let verdict = destination.verdict(&events(1), &answer(status, b"<html>"));
+                assert!(
+                    !matches!(verdict.decision, Decision::Each(_) | Decision::Split { .. }),
+                    "{} {status}",
+                    destination.spec().platform
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_on_the_edge_of_its_age_is_still_sent() {
+        for destination in all() {
+            let event = &events(1)[0];
+            let age = i64::try_from(destination.max_age(event).as_micros()).expect("an age");
+            let edge = Timestamp(event.event_time.0 + age);
+            assert!(!expired(&*destination, event, edge));
+            assert!(expired(&*destination, event, Timestamp(edge.0 + 1)));
+        }
+    }
+
+    #[test]
+    fn debug_of_an_answer_shows_no_body() {
+        let shown = format!("{:?}", answer(400, b"jane@example.com"));
+        assert!(!shown.contains("jane"), "{shown}");
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds() {
+        let mut answer = answer(429, b"");
+        assert_eq!(answer.retry_after(), None);
+        answer.headers.push(("retry-after".into(), " 17 ".into()));
+        assert_eq!(answer.retry_after(), Some(Duration::from_secs(17)));
+        answer.headers[0].1 = "Wed, 21 Oct 2026 07:28:00 GMT".into();
+        assert_eq!(answer.retry_after(), None);
+    }
 }

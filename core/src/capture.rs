@@ -1,0 +1,406 @@
+//! From a row of a conversion view to an event: what is checked, hashed, kept and dropped.
+//!
+//! A bad field drops the field, never the event, and says why. A missing or impossible value of
+//! the event itself (name, id, time, money) is a fault: on record, and the id stays unused.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::consent::Consent;
+use crate::event::{ActionSource, Event, Facts, Identity};
+use crate::field::{self, Class, Kind};
+use crate::identity::{self, Context, DropReason, Identifier};
+use crate::money::{Amount, Currency};
+use crate::time::Timestamp;
+
+/// A row of a conversion view: field name to value.
+///
+/// Times are JSON numbers of microseconds since 1970, or text with an offset; numbers are JSON
+/// numbers or decimal text; SQL null is JSON null or absence.
+#[derive(Clone, Default)]
+pub struct Row(pub BTreeMap<&'static str, Value>);
+
+impl Row {
+    /// Takes the standard fields out of an object such as `to_jsonb` makes of a row.
+    pub fn from_object(object: Map<String, Value>) -> Self {
+        let known = |(name, value): (String, Value)| Some((field::find(&name)?.name, value));
+        Self(object.into_iter().filter_map(known).collect())
+    }
+
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    /// The scalar texts of a field: one, or the elements of an array.
+    fn texts(&self, field: &str) -> Vec<String> {
+        match self.get(field) {
+            None => Vec::new(),
+            Some(Value::Array(values)) => values.iter().filter_map(scalar).collect(),
+            Some(value) => scalar(value).into_iter().collect(),
+        }
+    }
+
+    fn text(&self, field: &str) -> Option<String> {
+        self.get(field).and_then(scalar).filter(|text| !text.trim().is_empty())
+    }
+}
+
+/// What the source says about its rows.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Country of rows that name none: ISO alpha-2 in lower case.
+    pub default_country: Option<String>,
+    /// Whether rows without consent wait; false only for `consent => 'not_required'`.
+    pub consent_not_required: bool,
+}
+
+impl Options {
+    /// Reads the options that `capi.track` stored.
+    pub fn from_json(options: &Value) -> Self {
+        let text = |key: &str| options.get(key).and_then(Value::as_str);
+        Self {
+            default_country: text("default_country").and_then(|c| identity::country_code(c).ok()),
+            consent_not_required: text("consent") == Some("not_required"),
+        }
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Captured {
+    /// An event for the outbox; its id is not yet given.
+    Event(Box<NewEvent>),
+    /// Consent is not yet known: the row waits until it changes.
+    Waiting,
+    /// The row cannot be an event.
+    Fault(Fault),
+}
+
+/// An event as captured, before the outbox gives it an id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// The event; `id` is 0.
+    pub event: Event,
+    /// Platforms or destinations that may not have it; `*` for all.
+    pub refused: Vec<String>,
+    /// Fields that were given and not used, with the reason.
+    pub dropped: BTreeMap<String, String>,
+}
+
+/// Why a row cannot be an event. Holds no value of the row but its event name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field.
+    pub field: &'static str,
+    /// The rule that it breaks, in one word.
+    pub reason: &'static str,
+}
+
+/// Clocks differ a little: an event that lies this far ahead is taken to be now.
+const CLOCK_TOLERANCE_US: i64 = 10 * 60 * 1_000_000;
+
+/// Longest event id and name, in bytes. Platforms publish no limit; this bounds index and log.
+const LONGEST_ID: usize = 256;
+
+/// Longest text of any other fact, in bytes.
+const LONGEST_TEXT: usize = 4096;
+
+/// Keys of the `browser` object and the fields that they fill.
+const BROWSER: &[(&str, &str)] = &[
+    ("ip", "client_ip_address"),
+    ("client_ip_address", "client_ip_address"),
+    ("user_agent", "client_user_agent"),
+    ("client_user_agent", "client_user_agent"),
+    ("fbp", "fbp"),
+    ("_fbp", "fbp"),
+    ("fbc", "fbc"),
+    ("_fbc", "fbc"),
+    ("fbclid", "fbclid"),
+    ("fbclid_at", "fbclid_at"),
+    ("ga_client_id", "ga_client_id"),
+    ("ga_session_id", "ga_session_id"),
+    ("gclid", "gclid"),
+    ("gbraid", "gbraid"),
+    ("wbraid", "wbraid"),
+    ("ttclid", "ttclid"),
+    ("ttp", "ttp"),
+    ("_ttp", "ttp"),
+    ("epik", "epik"),
+    ("sc_click_id", "sc_click_id"),
+    ("sc_cookie1", "sc_cookie1"),
+    ("_scid", "sc_cookie1"),
+    ("li_fat_id", "li_fat_id"),
+    ("rdt_cid", "rdt_cid"),
+    ("rdt_uuid", "rdt_uuid"),
+    ("_rdt_uuid", "rdt_uuid"),
+];
+
+/// Makes an event of a row.
+pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
+    let consent = match consent(&row, options) {
+        Ok(Consent::Unknown) => return Captured::Waiting,
+        Ok(consent) => consent,
+        Err(fault) => return Captured::Fault(fault),
+    };
+    let mut dropped = BTreeMap::new();
+    let mut event = match event(&row, now, &mut dropped) {
+        Ok(event) => event,
+        Err(fault) => return Captured::Fault(fault),
+    };
+    if consent == Consent::Refused {
+        // The books must balance; nothing of the person is needed for that.
+        if let Some(order_id) = row.text("order_id") {
+            event.facts.0.insert("order_id".into(), Value::String(order_id));
+        }
+        dropped.clear();
+    } else {
+        unpack_browser(&mut row);
+        event.identity = identity(&row, options, &mut dropped);
+        event.facts = facts(&row, event.event_time, &mut dropped);
+    }
+    let refused = consent.refused();
+    Captured::Event(Box::new(NewEvent { event, refused, dropped }))
+}
+
+fn consent(row: &Row, options: &Options) -> Result<Consent, Fault> {
+    match row.get("consent") {
+        None if options.consent_not_required => Ok(Consent::Given),
+        None => Ok(Consent::Unknown),
+        Some(value) => Consent::parse(value)
+            .map_err(|_| Fault { field: "consent", reason: "neither_yes_nor_no" }),
+    }
+}
+
+fn event(
+    row: &Row,
+    now: Timestamp,
+    dropped: &mut BTreeMap<String, String>,
+) -> Result<Event, Fault> {
+    let event_name = identifier_text(row, "event_name")?;
+    let event_id = identifier_text(row, "event_id")?;
+    let event_time = match row.get("event_time") {
+        None => return Err(Fault { field: "event_time", reason: "missing" }),
+        Some(value) => {
+            timestamp(value).ok_or(Fault { field: "event_time", reason: "no_time_with_zone" })?
+        }
+    };
+    if event_time.micros_since(now) > CLOCK_TOLERANCE_US {
+        return Err(Fault { field: "event_time", reason: "in_the_future" });
+    }
+    let action_source = row
+        .text("action_source")
+        .ok_or(Fault { field: "action_source", reason: "missing" })
+        .and_then(|text| {
+            ActionSource::parse(&text)
+                .ok_or(Fault { field: "action_source", reason: "unknown_action_source" })
+        })?;
+    let value = match row.text("value") {
+        None => None,
+        Some(text) => Some(
+            Amount::parse(&text).map_err(|_| Fault { field: "value", reason: "not_a_number" })?,
+        ),
+    };
+    let currency = match row.text("currency") {
+        None => None,
+        Some(text) => Some(
+            Currency::parse(&text)
+                .map_err(|_| Fault { field: "currency", reason: "unknown_currency" })?,
+        ),
+    };
+    if event_name == "Purchase" {
+        // Never 0, never USD: a wrong number is worse than a late one.
+        for (field, missing) in [("value", value.is_none()), ("currency", currency.is_none())] {
+            if missing {
+                return Err(Fault { field, reason: "missing" });
+            }
+        }
+    }
+    let value = match (value, currency) {
+        (Some(_), None) => {
+            dropped.insert("value".into(), "no_currency".into());
+            None
+        }
+        (value, _) => value,
+    };
+    Ok(Event {
+        id: 0,
+        event_name,
+        event_id,
+        event_time: event_time.min(now),
+        action_source,
+        value,
+        currency,
+        identity: Identity::default(),
+        facts: Facts::default(),
+    })
+}
+
+/// A name or id: present, printable, bounded; kept as it is, since the pixel sends the same.
+fn identifier_text(row: &Row, field: &'static str) -> Result<String, Fault> {
+    let text = row.text(field).ok_or(Fault { field, reason: "missing" })?;
+    match () {
+        () if text.len() > LONGEST_ID => Err(Fault { field, reason: "too_long" }),
+        () if text.chars().any(char::is_control) => Err(Fault { field, reason: "not_printable" }),
+        () => Ok(text),
+    }
+}
+
+/// Spreads the `browser` object over the fields; a column of its own wins.
+fn unpack_browser(row: &mut Row) {
+    let Some(Value::Object(browser)) = row.0.remove("browser") else { return };
+    for (key, field) in BROWSER {
+        if let Some(value) = browser.get(*key)
+            && row.get(field).is_none()
+        {
+            row.0.insert(field, value.clone());
+        }
+    }
+}
+
+fn identity(row: &Row, options: &Options, dropped: &mut BTreeMap<String, String>) -> Identity {
+    let code = |field: &str| row.text(field).and_then(|text| identity::country_code(&text).ok());
+    let country = code("country").or_else(|| options.default_country.clone());
+    let phone_country = code("phone_country");
+    let zip = row.text("zip");
+    let context = Context {
+        country: country.as_deref(),
+        phone_country: phone_country.as_deref(),
+        zip: zip.as_deref(),
+    };
+    let mut digests = BTreeMap::new();
+    for identifier in Identifier::ALL {
+        let name = identifier.as_str();
+        let texts = row.texts(name);
+        if texts.is_empty() {
+            continue;
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let hashed = identity::hash_all(identifier, &texts, &context);
+        if let Some(reason) = hashed.dropped.iter().find(|r| **r != DropReason::Empty) {
+            dropped.insert(name.to_owned(), reason.as_str().to_owned());
+        }
+        if !hashed.digests.is_empty() {
+            digests.insert(name.to_owned(), hashed.digests);
+        }
+        for (platform, form) in hashed.forms {
+            digests.insert(format!("{name}/{platform}"), form);
+        }
+    }
+    Identity(digests)
+}
+
+fn facts(row: &Row, event_time: Timestamp, dropped: &mut BTreeMap<String, String>) -> Facts {
+    let mut facts = Map::new();
+    for field in field::FIELDS {
+        if !matches!(field.class, Class::Clear | Class::Fact) {
+            continue;
+        }
+        let Some(value) = row.get(field.name) else { continue };
+        match fact(field, value, event_time) {
+            Ok(Some(value)) => {
+                facts.insert(field.name.to_owned(), value);
+            }
+            Ok(None) => {}
+            Err(reason) => {
+                dropped.insert(field.name.to_owned(), reason.to_owned());
+            }
+        }
+    }
+    if !facts.contains_key("fbc")
+        && let (Some(fbclid), Some(at)) =
+            (row.text("fbclid"), row.get("fbclid_at").and_then(timestamp))
+    {
+        match identity::fbc_from_fbclid(&fbclid, at, event_time) {
+            Ok(fbc) => {
+                facts.insert("fbc".into(), Value::String(fbc));
+            }
+            Err(reason) => {
+                dropped.insert("fbclid".into(), reason.as_str().to_owned());
+            }
+        }
+    }
+    for url in ["event_source_url", "referrer_url"] {
+        if let Some(Value::String(text)) = facts.get_mut(url)
+            && strip_mail_from_url(text)
+        {
+            dropped.insert(url.to_owned(), "query_held_a_mail_address".to_owned());
+        }
+    }
+    Facts(facts)
+}
+
+/// Checks one fact; `None` when the value is empty.
+fn fact(
+    field: &field::Field,
+    value: &Value,
+    event_time: Timestamp,
+) -> Result<Option<Value>, &'static str> {
+    if field.kind == Kind::Json {
+        let fits = match field.name {
+            "contents" | "content_ids" | "data_processing_options" => value.is_array(),
+            _ => value.is_object(),
+        };
+        return if fits { Ok(Some(value.clone())) } else { Err("wrong_shape") };
+    }
+    let text = scalar(value).ok_or("wrong_shape")?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.len() > LONGEST_TEXT {
+        return Err("too_long");
+    }
+    let checked = |result: Result<String, DropReason>| match result {
+        Ok(text) => Ok(Some(Value::String(text))),
+        Err(reason) => Err(reason.as_str()),
+    };
+    match (field.name, field.kind) {
+        ("client_ip_address", _) => checked(identity::client_ip(text)),
+        ("client_user_agent", _) => checked(identity::user_agent(text)),
+        ("fbc", _) => checked(identity::fbc(text, event_time)),
+        ("fbp", _) => checked(identity::fbp(text)),
+        (_, Kind::Number) => Amount::parse(text)
+            .map(|amount| Some(Value::Number(amount.to_json())))
+            .map_err(|_| "not_a_number"),
+        (_, Kind::Integer) => {
+            text.parse::<i64>().map(|n| Some(Value::from(n))).map_err(|_| "not_a_whole_number")
+        }
+        (_, Kind::Boolean) => match text {
+            "true" | "t" => Ok(Some(Value::Bool(true))),
+            "false" | "f" => Ok(Some(Value::Bool(false))),
+            _ => Err("not_a_boolean"),
+        },
+        _ if field.class == Class::Clear => checked(identity::opaque_id(text)),
+        _ if text.chars().any(char::is_control) => Err("not_printable"),
+        _ => Ok(Some(Value::String(text.to_owned()))),
+    }
+}
+
+/// Cuts query and fragment off a URL that holds a mail address; says whether it did.
+fn strip_mail_from_url(url: &mut String) -> bool {
+    let Some(end) = url.find(['?', '#']) else { return false };
+    let tail = url[end..].to_ascii_lowercase();
+    let found = tail.contains('@') || tail.contains("%40");
+    if found {
+        url.truncate(end);
+    }
+    found
+}
+
+fn timestamp(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::Number(micros) => micros.as_i64().map(Timestamp),
+        Value::String(text) => Timestamp::parse(text).ok(),
+        _ => None,
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(answer) => Some(answer.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,443 @@
+//! The standard fields: names of conversion view columns, what each means and what becomes of it.
+
+/// What a column of this field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Free text.
+    Text,
+    /// `timestamptz`.
+    Timestamp,
+    /// A decimal number.
+    Number,
+    /// A whole number.
+    Integer,
+    /// A boolean.
+    Boolean,
+    /// JSON, or an array.
+    Json,
+    /// A date.
+    Date,
+    /// Consent: a boolean, a word, or JSON by platform.
+    Consent,
+    /// A personal identifier, one or several.
+    Identifier,
+}
+
+impl Kind {
+    /// The word in `capi.field`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Timestamp => "timestamp",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Json => "json",
+            Self::Date => "date",
+            Self::Consent => "consent",
+            Self::Identifier => "identifier",
+        }
+    }
+}
+
+/// What becomes of a field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A column of the outbox of its own.
+    Event,
+    /// Decides, and is not stored.
+    Control,
+    /// Stored as digests only.
+    Digest,
+    /// Stored in clear, because platforms take it only so; hidden from analysts.
+    Clear,
+    /// Stored in clear; says nothing of a person.
+    Fact,
+}
+
+impl Class {
+    /// The word in `capi.field`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Control => "control",
+            Self::Digest => "digest",
+            Self::Clear => "clear",
+            Self::Fact => "fact",
+        }
+    }
+}
+
+/// One standard field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Column name in a conversion view.
+    pub name: &'static str,
+    /// What the column holds.
+    pub kind: Kind,
+    /// What becomes of it.
+    pub class: Class,
+    /// Whether a conversion view must have it.
+    pub required: bool,
+    /// Platforms whose match rate or accounting suffers without it.
+    pub recommended: &'static [&'static str],
+    /// Platforms that take it.
+    pub platforms: &'static [&'static str],
+    /// One sentence.
+    pub meaning: &'static str,
+}
+
+const META: &[&str] = &["meta"];
+const NONE: &[&str] = &[];
+
+const fn field(
+    name: &'static str,
+    kind: Kind,
+    class: Class,
+    platforms: &'static [&'static str],
+    meaning: &'static str,
+) -> Field {
+    Field { name, kind, class, required: false, recommended: NONE, platforms, meaning }
+}
+
+const fn required(f: Field) -> Field {
+    Field { required: true, ..f }
+}
+
+const fn recommended(f: Field) -> Field {
+    Field { recommended: f.platforms, ..f }
+}
+
+/// Every standard field, in the order of documentation.
+pub const FIELDS: &[Field] = &[
+    required(field(
+        "event_name",
+        Kind::Text,
+        Class::Event,
+        META,
+        "Standard or custom event name, case-sensitive, e.g. Purchase or Lead.",
+    )),
+    required(field(
+        "event_id",
+        Kind::Text,
+        Class::Event,
+        META,
+        "The id that the pixel sends too, unique per event name: platforms drop doubles by it.",
+    )),
+    required(field(
+        "event_time",
+        Kind::Timestamp,
+        Class::Event,
+        META,
+        "When the conversion happened: business time with time zone, never the time of sending.",
+    )),
+    required(field(
+        "action_source",
+        Kind::Text,
+        Class::Event,
+        META,
+        "Where it happened: website, app, email, phone_call, chat, physical_store, system_generated, business_messaging or other.",
+    )),
+    required(field(
+        "consent",
+        Kind::Consent,
+        Class::Control,
+        META,
+        "Whether the customer allows the use: true, false, null for not yet known, or JSON by platform; track with consent => 'not_required' to go without.",
+    )),
+    recommended(field(
+        "value",
+        Kind::Number,
+        Class::Event,
+        META,
+        "Amount in major units of the currency; a Purchase needs it.",
+    )),
+    recommended(field(
+        "currency",
+        Kind::Text,
+        Class::Event,
+        META,
+        "ISO 4217 code of the amount; a Purchase needs it and no default is ever made up.",
+    )),
+    recommended(field(
+        "event_source_url",
+        Kind::Text,
+        Class::Fact,
+        META,
+        "Page on which it happened; events of action_source website need it.",
+    )),
+    field("referrer_url", Kind::Text, Class::Fact, META, "The page before."),
+    recommended(field("email", Kind::Identifier, Class::Digest, META, "Mail address.")),
+    recommended(field(
+        "phone",
+        Kind::Identifier,
+        Class::Digest,
+        META,
+        "Phone number, national or international.",
+    )),
+    field(
+        "phone_country",
+        Kind::Text,
+        Class::Control,
+        META,
+        "Country of national phone numbers, where it is not the row's country.",
+    ),
+    recommended(field("first_name", Kind::Identifier, Class::Digest, META, "Given name.")),
+    recommended(field("last_name", Kind::Identifier, Class::Digest, META, "Family name.")),
+    field("gender", Kind::Identifier, Class::Digest, META, "f, female, m or male."),
+    field("date_of_birth", Kind::Date, Class::Digest, META, "A date, or text such as 1997-02-16."),
+    recommended(field("city", Kind::Identifier, Class::Digest, META, "City.")),
+    field(
+        "state",
+        Kind::Identifier,
+        Class::Digest,
+        META,
+        "State, province or region: name or code.",
+    ),
+    recommended(field("zip", Kind::Identifier, Class::Digest, META, "Postal code.")),
+    recommended(field(
+        "country",
+        Kind::Identifier,
+        Class::Digest,
+        META,
+        "Country: ISO 3166-1 code or English name; also tells how to read phone, state and zip.",
+    )),
+    recommended(field(
+        "external_id",
+        Kind::Identifier,
+        Class::Digest,
+        META,
+        "The shop's id of the customer, the same as the pixel sends.",
+    )),
+    recommended(field(
+        "client_ip_address",
+        Kind::Text,
+        Class::Clear,
+        META,
+        "IP address of the customer's browser.",
+    )),
+    recommended(field(
+        "client_user_agent",
+        Kind::Text,
+        Class::Clear,
+        META,
+        "User agent of the customer's browser.",
+    )),
+    recommended(field(
+        "fbp",
+        Kind::Text,
+        Class::Clear,
+        META,
+        "Meta's browser id, the _fbp cookie.",
+    )),
+    recommended(field("fbc", Kind::Text, Class::Clear, META, "Meta's click id, the _fbc cookie.")),
+    field(
+        "fbclid",
+        Kind::Text,
+        Class::Control,
+        META,
+        "Meta's click id of a landing URL; with fbclid_at it builds an fbc.",
+    ),
+    field("fbclid_at", Kind::Timestamp, Class::Control, META, "When fbclid was first seen."),
+    field(
+        "browser",
+        Kind::Json,
+        Class::Control,
+        META,
+        "What the web request held, in one object: ip, user_agent, fbp, fbc, fbclid, fbclid_at and the ids below; a column of its own wins.",
+    ),
+    field("ga_client_id", Kind::Text, Class::Clear, &["ga4"], "Google Analytics client id."),
+    field("ga_session_id", Kind::Text, Class::Clear, &["ga4"], "Google Analytics session id."),
+    field("gclid", Kind::Text, Class::Clear, &["google_ads"], "Google click id."),
+    field(
+        "gbraid",
+        Kind::Text,
+        Class::Clear,
+        &["google_ads"],
+        "Google click id for app campaigns.",
+    ),
+    field(
+        "wbraid",
+        Kind::Text,
+        Class::Clear,
+        &["google_ads"],
+        "Google click id for web campaigns on iOS.",
+    ),
+    field("ttclid", Kind::Text, Class::Clear, &["tiktok"], "TikTok click id."),
+    field("ttp", Kind::Text, Class::Clear, &["tiktok"], "TikTok browser id, the _ttp cookie."),
+    field("epik", Kind::Text, Class::Clear, &["pinterest"], "Pinterest click id."),
+    field("sc_click_id", Kind::Text, Class::Clear, &["snapchat"], "Snapchat click id."),
+    field(
+        "sc_cookie1",
+        Kind::Text,
+        Class::Clear,
+        &["snapchat"],
+        "Snapchat browser id, the _scid cookie.",
+    ),
+    field("li_fat_id", Kind::Text, Class::Clear, &["linkedin"], "LinkedIn click id."),
+    field("rdt_cid", Kind::Text, Class::Clear, &["reddit"], "Reddit click id."),
+    field(
+        "rdt_uuid",
+        Kind::Text,
+        Class::Clear,
+        &["reddit"],
+        "Reddit browser id, the _rdt_uuid cookie.",
+    ),
+    recommended(field("order_id", Kind::Text, Class::Fact, META, "The shop's order number.")),
+    recommended(field(
+        "contents",
+        Kind::Json,
+        Class::Fact,
+        META,
+        "Array of objects with id, quantity and item_price.",
+    )),
+    field(
+        "content_ids",
+        Kind::Json,
+        Class::Fact,
+        META,
+        "Array of product ids, as in the catalogue.",
+    ),
+    field("content_type", Kind::Text, Class::Fact, META, "product or product_group."),
+    field("content_name", Kind::Text, Class::Fact, META, "Name of the page or product."),
+    field("content_category", Kind::Text, Class::Fact, META, "Category of the page or product."),
+    field("num_items", Kind::Integer, Class::Fact, META, "Number of items."),
+    field(
+        "predicted_ltv",
+        Kind::Number,
+        Class::Fact,
+        META,
+        "Predicted lifetime value of the customer.",
+    ),
+    field("net_revenue", Kind::Number, Class::Fact, META, "Margin of the order."),
+    field("search_string", Kind::Text, Class::Fact, META, "What was searched for."),
+    field("status", Kind::Text, Class::Fact, META, "Status of a registration."),
+    field(
+        "delivery_category",
+        Kind::Text,
+        Class::Fact,
+        META,
+        "in_store, curbside or home_delivery.",
+    ),
+    field("subscription_id", Kind::Text, Class::Clear, META, "The shop's id of the subscription."),
+    field("lead_id", Kind::Text, Class::Clear, META, "Meta's id of a lead, 15 to 17 digits."),
+    field("fb_login_id", Kind::Text, Class::Clear, META, "App-scoped id of Facebook Login."),
+    field(
+        "opt_out",
+        Kind::Boolean,
+        Class::Fact,
+        META,
+        "True: for attribution only, not for optimisation.",
+    ),
+    field(
+        "data_processing_options",
+        Kind::Json,
+        Class::Fact,
+        META,
+        "[] or [\"LDU\"]: limited data use.",
+    ),
+    field(
+        "data_processing_options_country",
+        Kind::Integer,
+        Class::Fact,
+        META,
+        "0 lets Meta locate, 1 is the USA.",
+    ),
+    field(
+        "data_processing_options_state",
+        Kind::Integer,
+        Class::Fact,
+        META,
+        "0 lets Meta locate; else Meta's number of the state.",
+    ),
+    field("custom", Kind::Json, Class::Fact, META, "One object of custom properties."),
+];
+
+/// The field of this name.
+pub fn find(name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|f| f.name == name)
+}
+
+/// The standard field that a mistyped name most likely means; `None` when nothing is near.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let alias = ALIASES.iter().find(|(other, _)| *other == name).map(|(_, field)| *field);
+    alias.or_else(|| {
+        FIELDS
+            .iter()
+            .map(|f| (strsim::damerau_levenshtein(f.name, &name), f.name))
+            .min()
+            .filter(|(distance, field)| *distance <= 1 + field.len() / 4)
+            .map(|(_, field)| field)
+    })
+}
+
+/// Names that shops and platforms use for the same thing.
+const ALIASES: &[(&str, &str)] = &[
+    ("amount", "value"),
+    ("total", "value"),
+    ("em", "email"),
+    ("mail", "email"),
+    ("email_address", "email"),
+    ("ph", "phone"),
+    ("telephone", "phone"),
+    ("phone_number", "phone"),
+    ("fn", "first_name"),
+    ("given_name", "first_name"),
+    ("ln", "last_name"),
+    ("surname", "last_name"),
+    ("family_name", "last_name"),
+    ("ct", "city"),
+    ("town", "city"),
+    ("st", "state"),
+    ("region", "state"),
+    ("province", "state"),
+    ("zp", "zip"),
+    ("postcode", "zip"),
+    ("postal_code", "zip"),
+    ("country_code", "country"),
+    ("ge", "gender"),
+    ("db", "date_of_birth"),
+    ("birthday", "date_of_birth"),
+    ("customer_id", "external_id"),
+    ("user_id", "external_id"),
+    ("ip", "client_ip_address"),
+    ("ip_address", "client_ip_address"),
+    ("user_agent", "client_user_agent"),
+    ("url", "event_source_url"),
+    ("source_url", "event_source_url"),
+    ("items", "contents"),
+    ("created_at", "event_time"),
+    ("paid_at", "event_time"),
+    ("order_number", "order_id"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_aliases_lead_to_fields() {
+        for (i, f) in FIELDS.iter().enumerate() {
+            assert!(FIELDS[..i].iter().all(|g| g.name != f.name), "{} twice", f.name);
+            assert!(f.meaning.ends_with('.'), "{}", f.name);
+        }
+        for (alias, name) in ALIASES {
+            assert!(find(name).is_some(), "{name}");
+            assert!(find(alias).is_none(), "{alias} is a field itself");
+        }
+    }
+
+    #[test]
+    fn finds_what_was_meant() {
+        for (typed, meant) in [
+            ("emial", "email"),
+            ("curency", "currency"),
+            ("postcode", "zip"),
+            ("event_nam", "event_name"),
+        ] {
+            assert_eq!(nearest(typed), Some(meant));
+        }
+        assert_eq!(nearest("xyzzy_plugh"), None);
+    }
+}

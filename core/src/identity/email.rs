@@ -1,0 +1,173 @@
+//! E-mail addresses.
+//!
+//! Meta: trimmed and in lower case; documentation of customer information parameters, read
+//! 2026-09-12, <https://developers.facebook.com/docs/marketing-api/conversions-api/parameters/customer-information-parameters>.
+
+use std::borrow::Cow;
+
+use super::{DropReason, Identifier, placeholder, text};
+
+/// An address in Meta's form: one `@`, a local part, a domain with a dot.
+///
+/// ` John_Smith@Gmail.com ` is `john_smith@gmail.com`; `tést@gmail.com` stays; `a@b` is none.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Email<'a> {
+    text: Cow<'a, str>,
+    at: usize,
+}
+
+super::opaque_debug!(Email<'_>);
+
+impl<'a> Email<'a> {
+    /// Parses an address as a person or a program wrote it.
+    ///
+    /// RFC 5322's specials outside of dots are refused, as Meta's builder does: brackets and
+    /// quotes are the remains of a header (`<jo@example.com>`), not part of an address. Dots may
+    /// stand anywhere in the local part, because Japanese carriers hand out such addresses.
+    pub fn parse(value: &'a str) -> Result<Self, DropReason> {
+        let text = text::fold(value);
+        if text.is_empty() {
+            return Err(DropReason::Empty);
+        }
+        if placeholder::is_placeholder(Identifier::Email, &text) {
+            return Err(DropReason::Placeholder);
+        }
+        let (local, domain) = text.split_once('@').ok_or(DropReason::Malformed)?;
+        let refused = |c: char| {
+            c.is_whitespace()
+                || c.is_control()
+                || matches!(c, '@' | '<' | '>' | '(' | ')' | '[')
+                || matches!(c, ']' | ',' | ';' | ':' | '"' | '\\')
+        };
+        if local.is_empty() || local.contains(refused) || !is_domain(domain) {
+            return Err(DropReason::Malformed);
+        }
+        if placeholder::is_mailbox(local, domain) {
+            return Err(DropReason::Placeholder);
+        }
+        let at = local.len();
+        Ok(Self { text, at })
+    }
+
+    /// Meta's form, which most platforms share.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// GA4's form: the dots of a Gmail address removed.
+    /// <https://developers.google.com/analytics/devguides/collection/ga4/uid-data>
+    pub fn ga4(&self) -> Result<Cow<'_, str>, DropReason> {
+        if !self.is_gmail() || !self.local().contains('.') {
+            return Ok(Cow::Borrowed(&self.text));
+        }
+        self.with_local(self.local().replace('.', ""))
+    }
+
+    /// Google Ads' form: as GA4's, and a Gmail address also loses `+` and what follows.
+    /// <https://developers.google.com/data-manager/api/devguides/concepts/formatting>
+    pub fn google_ads(&self) -> Result<Cow<'_, str>, DropReason> {
+        if !self.is_gmail() || !self.local().contains(['.', '+']) {
+            return Ok(Cow::Borrowed(&self.text));
+        }
+        self.with_local(before_plus(self.local()).replace('.', ""))
+    }
+
+    /// Reddit's form: in every domain cut at `+`, only letters and digits before the `@`.
+    pub fn reddit(&self) -> Result<Cow<'_, str>, DropReason> {
+        if self.local().chars().all(text::is_word) {
+            return Ok(Cow::Borrowed(&self.text));
+        }
+        let kept = text::retain(Cow::Borrowed(before_plus(self.local())), text::is_word);
+        self.with_local(kept.into_owned())
+    }
+
+    fn local(&self) -> &str {
+        &self.text[..self.at]
+    }
+
+    fn is_gmail(&self) -> bool {
+        matches!(&self.text[self.at + 1..], "gmail.com" | "googlemail.com")
+    }
+
+    fn with_local(&self, mut local: String) -> Result<Cow<'_, str>, DropReason> {
+        if local.is_empty() {
+            return Err(DropReason::NotInForm);
+        }
+        local.push_str(&self.text[self.at..]);
+        Ok(Cow::Owned(local))
+    }
+}
+
+/// At least two labels of letters, digits and hyphens, of any script.
+fn is_domain(domain: &str) -> bool {
+    let label = |l: &str| !l.is_empty() && l.chars().all(|c| c == '-' || text::is_word(c));
+    domain.contains('.') && domain.split('.').all(label)
+}
+
+fn before_plus(local: &str) -> &str {
+    local.split_once('+').map_or(local, |(before, _)| before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(value: &str) -> Result<String, DropReason> {
+        Email::parse(value).map(|email| email.as_str().to_owned())
+    }
+
+    #[test]
+    fn worked_examples() {
+        assert_eq!(meta(" John_Smith@Gmail.com ").as_deref(), Ok("john_smith@gmail.com"));
+        assert_eq!(meta("tést@gmail.com").as_deref(), Ok("tést@gmail.com"));
+        assert_eq!(meta("a@b"), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for value in [
+            "@example.com",
+            "jo@",
+            "jo@@example.com",
+            "jo@example.com@example.com",
+            "jo smith@example.com",
+            "jo@exam ple.com",
+            "jo@.example.com",
+            "jo@example.com.",
+            "<jo@example.com>",
+            "jo\u{7}@example.com",
+        ] {
+            assert_eq!(meta(value), Err(DropReason::Malformed), "{value}");
+        }
+        assert_eq!(meta(" \u{3000} "), Err(DropReason::Empty));
+    }
+
+    #[test]
+    fn drops_placeholders() {
+        for value in ["n/a", "Guest@example.com", "no-reply@example.com", "jo@shop.invalid"] {
+            assert_eq!(meta(value), Err(DropReason::Placeholder), "{value}");
+        }
+    }
+
+    #[test]
+    fn forms_of_the_platforms() {
+        let email = Email::parse(" Jane.Doe+Promo@Gmail.com ").expect("an address");
+        assert_eq!(email.as_str(), "jane.doe+promo@gmail.com");
+        assert_eq!(email.ga4().as_deref(), Ok("janedoe+promo@gmail.com"));
+        assert_eq!(email.google_ads().as_deref(), Ok("janedoe@gmail.com"));
+        assert_eq!(email.reddit().as_deref(), Ok("janedoe@gmail.com"));
+
+        let email = Email::parse(" Jane.Doe+Promo@Example.com ").expect("an address");
+        assert_eq!(email.ga4().as_deref(), Ok("jane.doe+promo@example.com"));
+        assert_eq!(email.google_ads().as_deref(), Ok("jane.doe+promo@example.com"));
+        assert_eq!(email.reddit().as_deref(), Ok("janedoe@example.com"));
+
+        let email = Email::parse("+@gmail.com").expect("an address");
+        assert_eq!(email.google_ads(), Err(DropReason::NotInForm));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", Email::parse("jo@example.com")), "Ok(Email(..))");
+    }
+}

@@ -1,0 +1,153 @@
+//! The client's IP address and user agent: clear by necessity, checked before they travel.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{DropReason, placeholder};
+
+/// The longest user agent, in bytes; what is longer was not sent by a browser.
+const LONGEST_USER_AGENT: usize = 4096;
+
+/// Reads a client's address: the first public one of a forwarded list, without port, prefix
+/// length or zone, IPv4-mapped IPv6 unwrapped.
+///
+/// `203.0.113.7:443` and `203.0.113.7/32` are `203.0.113.7`; `10.0.0.1` is dropped.
+pub fn client_ip(value: &str) -> Result<String, DropReason> {
+    if value.trim().is_empty() {
+        return Err(DropReason::Empty);
+    }
+    if placeholder::is_missing_id(value.trim()) {
+        return Err(DropReason::Placeholder);
+    }
+    let mut reason = DropReason::Malformed;
+    for address in value.split(',').filter_map(address) {
+        if is_public(address) {
+            return Ok(address.to_string());
+        }
+        reason = DropReason::PrivateAddress;
+    }
+    Err(reason)
+}
+
+/// Checks a browser's user agent: trimmed, otherwise verbatim.
+pub fn user_agent(value: &str) -> Result<String, DropReason> {
+    let value = value.trim();
+    match () {
+        () if value.is_empty() => Err(DropReason::Empty),
+        () if placeholder::is_missing_id(value) => Err(DropReason::Placeholder),
+        () if value.len() > LONGEST_USER_AGENT => Err(DropReason::TooLong),
+        () if value.chars().any(char::is_control) => Err(DropReason::Unprintable),
+        () => Ok(value.to_owned()),
+    }
+}
+
+fn address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    // `[2001:db8::1]:443`
+    let bare = match entry.strip_prefix('[') {
+        Some(rest) => {
+            let (inside, port) = rest.split_once(']')?;
+            if !port.is_empty() {
+                number(port.strip_prefix(':')?, u16::MAX.into())?;
+            }
+            inside
+        }
+        None => entry,
+    };
+    let (bare, longest) = match bare.split_once('/') {
+        Some((bare, length)) => (bare, Some(number(length, 128)?)),
+        None => (bare, None),
+    };
+    let bare = bare.split_once('%').map_or(bare, |(bare, _)| bare);
+    let address: IpAddr = match bare.parse() {
+        Ok(address) => address,
+        // `203.0.113.7:443`; an IPv6 address has more colons and was read above.
+        Err(_) => {
+            let (host, port) = bare.split_once(':')?;
+            number(port, u16::MAX.into())?;
+            IpAddr::V4(host.parse().ok()?)
+        }
+    };
+    if address.is_ipv4() && longest.is_some_and(|length| length > 32) {
+        return None;
+    }
+    Some(address.to_canonical())
+}
+
+fn number(text: &str, most: u32) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| digits && *n <= most)
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(v4: Ipv4Addr) -> bool {
+    let [a, b, ..] = v4.octets();
+    // 100.64.0.0/10 is shared by customers of one carrier, RFC 6598.
+    let shared = a == 100 && (64..128).contains(&b);
+    !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared)
+        && !(v4.is_multicast() || v4.is_broadcast() || a == 0)
+}
+
+fn is_public_v6(v6: Ipv6Addr) -> bool {
+    !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast())
+        && !(v6.is_unique_local() || v6.is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worked_examples() {
+        for value in [
+            "203.0.113.7",
+            " 203.0.113.7 ",
+            "203.0.113.7:443",
+            "203.0.113.7/32",
+            "::ffff:203.0.113.7",
+            "10.0.0.1, 203.0.113.7, 198.51.100.1",
+            "unknown, 203.0.113.7",
+        ] {
+            assert_eq!(client_ip(value).as_deref(), Ok("203.0.113.7"), "{value}");
+        }
+        for value in ["2001:DB8:0::1", "[2001:db8::1]:443", "2001:db8::1/128", "[2001:db8::1]"] {
+            assert_eq!(client_ip(value).as_deref(), Ok("2001:db8::1"), "{value}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_nobody_are_dropped() {
+        for value in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "0.0.0.0",
+            "::1",
+            "fe80::1%eth0",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert_eq!(client_ip(value), Err(DropReason::PrivateAddress), "{value}");
+        }
+        for value in ["localhost", "203.0.113", "203.0.113.7:x", "203.0.113.7/64", "1.2.3.4.5"] {
+            assert_eq!(client_ip(value), Err(DropReason::Malformed), "{value}");
+        }
+        assert_eq!(client_ip(" "), Err(DropReason::Empty));
+    }
+
+    #[test]
+    fn user_agents_are_verbatim() {
+        assert_eq!(user_agent(" Mozilla/5.0 (X) ").as_deref(), Ok("Mozilla/5.0 (X)"));
+        assert_eq!(user_agent("a\r\nb"), Err(DropReason::Unprintable));
+        assert_eq!(user_agent(""), Err(DropReason::Empty));
+        assert_eq!(user_agent(&"x".repeat(5000)), Err(DropReason::TooLong));
+    }
+}

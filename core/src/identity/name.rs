@@ -1,0 +1,179 @@
+//! First and last names.
+//!
+//! Meta: lower case, no punctuation, letters of every script (documentation read 2026-09-12);
+//! that white space goes too is the rule of Meta's newest parameter builder. The other platforms'
+//! forms start from the trimmed, lower-case value: see `reference` in each method.
+
+use std::borrow::Cow;
+
+use super::{DropReason, Identifier, placeholder, text};
+
+/// Endings that Google's formatter cuts from a family name.
+const SUFFIXES: [&str; 17] = [
+    "jr.", "jr", "sr.", "sr", "2nd", "3rd", "ii", "iii", "iv", "v", "vi", "cpa", "dc", "dds", "vm",
+    "jd", "md",
+];
+
+/// Titles that Google's formatter cuts from a given name; only with their dot.
+const TITLES: [&str; 4] = ["mr.", "mrs.", "ms.", "dr."];
+
+/// A first or last name.
+///
+/// For Meta `O'Brien` is `obrien`, `Jean-Luc` is `jeanluc`, `Mary Ann` is `maryann`; `정` stays.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Name<'a> {
+    folded: Cow<'a, str>,
+    squeezed: Cow<'a, str>,
+    is_last: bool,
+}
+
+super::opaque_debug!(Name<'_>);
+
+impl<'a> Name<'a> {
+    /// Parses a given name.
+    pub fn parse_first(value: &'a str) -> Result<Self, DropReason> {
+        Self::parse(value, false)
+    }
+
+    /// Parses a family name.
+    pub fn parse_last(value: &'a str) -> Result<Self, DropReason> {
+        Self::parse(value, true)
+    }
+
+    fn parse(value: &'a str, is_last: bool) -> Result<Self, DropReason> {
+        let folded = text::fold(value);
+        let identifier = if is_last { Identifier::LastName } else { Identifier::FirstName };
+        if placeholder::is_placeholder(identifier, &folded) {
+            return Err(DropReason::Placeholder);
+        }
+        let squeezed = text::squeeze(folded.clone());
+        if squeezed.is_empty() {
+            return Err(DropReason::Empty);
+        }
+        Ok(Self { folded, squeezed, is_last })
+    }
+
+    /// Meta's form: white space and punctuation removed.
+    pub fn as_str(&self) -> &str {
+        &self.squeezed
+    }
+
+    /// Google Ads' form: titles or suffixes removed, hyphens and inner spaces kept.
+    /// <https://developers.google.com/data-manager/api/devguides/concepts/formatting>
+    pub fn google_ads(&self) -> Result<Cow<'_, str>, DropReason> {
+        let mut rest: &str = &self.folded;
+        let cut = if self.is_last { cut_suffix } else { cut_title };
+        while let Some(shorter) = cut(rest) {
+            rest = shorter;
+        }
+        present(Cow::Borrowed(rest))
+    }
+
+    /// GA4's form: digits and symbols removed, inner spaces kept.
+    /// <https://developers.google.com/analytics/devguides/collection/ga4/uid-data>
+    pub fn ga4(&self) -> Result<Cow<'_, str>, DropReason> {
+        let keep = |c: char| c.is_whitespace() || text::is_letter(c) || text::is_mark(c);
+        present(trimmed(text::retain(Cow::Borrowed(&self.folded), keep)))
+    }
+
+    /// TikTok's form: white space removed.
+    pub fn tiktok(&self) -> Result<Cow<'_, str>, DropReason> {
+        present(text::retain(Cow::Borrowed(&self.folded), |c| !c.is_whitespace()))
+    }
+
+    /// Pinterest's form: lower case only.
+    pub fn pinterest(&self) -> Result<Cow<'_, str>, DropReason> {
+        present(Cow::Borrowed(&self.folded))
+    }
+
+    /// Snapchat's form: punctuation removed.
+    pub fn snapchat(&self) -> Result<Cow<'_, str>, DropReason> {
+        let keep = |c: char| !text::is_punctuation(c);
+        present(trimmed(text::retain(Cow::Borrowed(&self.folded), keep)))
+    }
+}
+
+fn cut_title(name: &str) -> Option<&str> {
+    let rest = TITLES.into_iter().find_map(|title| name.strip_prefix(title))?;
+    (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.trim_start())
+}
+
+fn cut_suffix(name: &str) -> Option<&str> {
+    let start = name.rfind(|c: char| c == ',' || c.is_whitespace())?;
+    let separator = name[start..].chars().next()?.len_utf8();
+    let suffix = &name[start + separator..];
+    (SUFFIXES.contains(&suffix) || suffix == "phd").then(|| {
+        let rest = name[..start].trim_end();
+        rest.strip_suffix(',').unwrap_or(rest).trim_end()
+    })
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+fn present(text: Cow<'_, str>) -> Result<Cow<'_, str>, DropReason> {
+    if text.is_empty() { Err(DropReason::NotInForm) } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worked_examples() {
+        for (value, expected) in [
+            ("O'Brien", "obrien"),
+            ("Jean-Luc", "jeanluc"),
+            ("Mary Ann", "maryann"),
+            ("정", "정"),
+            (" Valéry ", "valéry"),
+            ("ÉMILE", "émile"),
+        ] {
+            assert_eq!(Name::parse_first(value).expect(value).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn drops_what_names_nobody() {
+        assert_eq!(Name::parse_first("  "), Err(DropReason::Empty));
+        for value in ["N/A", "-", "Guest", "null", "Unknown", "Test"] {
+            assert_eq!(Name::parse_first(value), Err(DropReason::Placeholder), "{value}");
+        }
+        assert_eq!(Name::parse_last("Null").expect("a surname").as_str(), "null");
+    }
+
+    #[test]
+    fn google_ads_cuts_titles_and_suffixes() {
+        for (value, expected) in [(" Mr. Alex ", "alex"), ("Mralex", "mralex"), ("Mr. Dr. X", "x")]
+        {
+            let name = Name::parse_first(value).expect(value);
+            assert_eq!(name.google_ads().as_deref(), Ok(expected));
+        }
+        for (value, expected) in [
+            ("Quinn-Alex", "quinn-alex"),
+            (" Quinn,Jr.   ", "quinn"),
+            ("quinn, jr., dds", "quinn"),
+            ("Boardds", "boardds"),
+            ("van der Berg", "van der berg"),
+        ] {
+            let name = Name::parse_last(value).expect(value);
+            assert_eq!(name.google_ads().as_deref(), Ok(expected));
+        }
+        let only_a_title = Name::parse_first("Dr.").expect("letters");
+        assert_eq!(only_a_title.google_ads(), Err(DropReason::NotInForm));
+    }
+
+    #[test]
+    fn forms_of_the_others() {
+        let name = Name::parse_first(" Mary-Ann O'Neil 2 ").expect("a name");
+        assert_eq!(name.ga4().as_deref(), Ok("maryann oneil"));
+        assert_eq!(name.tiktok().as_deref(), Ok("mary-anno'neil2"));
+        assert_eq!(name.pinterest().as_deref(), Ok("mary-ann o'neil 2"));
+        assert_eq!(name.snapchat().as_deref(), Ok("maryann oneil 2"));
+    }
+}

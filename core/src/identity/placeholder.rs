@@ -1,0 +1,158 @@
+//! Values that stand for no value: `n/a`, `none`, `guest@…`. Their digest would tie strangers
+//! together, so they are dropped.
+//!
+//! A word is on the list only where it is not also a real value: `na` is a Korean family name,
+//! Naples and Namibia; `Null` and `Guest` are family names; Nan is a given name and a city; Nil
+//! is a given name. A missing value reaches the rules as SQL null, not as the text `null`, so a
+//! family name loses less by keeping `null` than the Null family by dropping it.
+
+use std::sync::LazyLock;
+
+use super::{Identifier, text};
+use crate::hash::Digest;
+
+/// Placeholders of every identifier, in lower case.
+const ANYWHERE: [&str; 32] = [
+    "n/a",
+    "n.a.",
+    "n\\a",
+    "#n/a",
+    "none",
+    "undefined",
+    "unknown",
+    "test",
+    "anonymous",
+    "tbd",
+    "asdf",
+    "asdfasdf",
+    "qwerty",
+    "xxx",
+    "xxxx",
+    "xxxxx",
+    "(none)",
+    "(null)",
+    "[null]",
+    "<null>",
+    "(not set)",
+    "not set",
+    "not provided",
+    "not available",
+    "not applicable",
+    "not specified",
+    "not given",
+    "no name",
+    "noname",
+    "no email",
+    "no phone",
+    "[object object]",
+];
+
+/// Local parts of addresses that nobody reads, or that many share.
+const MAILBOXES: [&str; 22] = [
+    "anonymous",
+    "do-not-reply",
+    "do_not_reply",
+    "donotreply",
+    "guest",
+    "n/a",
+    "na",
+    "no-email",
+    "no-reply",
+    "no_email",
+    "no_reply",
+    "noemail",
+    "nomail",
+    "none",
+    "noreply",
+    "notavailable",
+    "notprovided",
+    "nobody",
+    "null",
+    "undefined",
+    "unknown",
+    "xxx",
+];
+
+/// Whether a folded value of this identifier is a placeholder.
+pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
+    use Identifier::{City, Country, FirstName, LastName, State};
+    // Nothing but punctuation identifies nobody, whatever the platform would make of it.
+    if !folded.is_empty() && folded.chars().all(|c| c.is_whitespace() || text::is_punctuation(c)) {
+        return true;
+    }
+    if ANYWHERE.contains(&folded) {
+        return true;
+    }
+    match folded {
+        "null" => identifier != LastName,
+        "guest" => !matches!(identifier, LastName | City),
+        "nan" | "nil" => !matches!(identifier, FirstName | LastName | City | State | Country),
+        "na" => !matches!(identifier, FirstName | LastName | City | State | Country),
+        _ => false,
+    }
+}
+
+/// Whether an address goes to a mailbox of nobody: `guest@…`, `noreply@…`, a reserved domain.
+pub(super) fn is_mailbox(local: &str, domain: &str) -> bool {
+    let name = local.split_once('+').map_or(local, |(name, _)| name);
+    // RFC 2606 reserves this domain so that it never resolves.
+    MAILBOXES.contains(&name) || domain.ends_with(".invalid")
+}
+
+/// SHA-256 of the empty string, which a careless source sends for every missing value.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Whether a digest that the source made is that of an empty string or a placeholder.
+pub(super) fn is_digest_of_none(digest: &Digest) -> bool {
+    static WORDS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
+        ANYWHERE.into_iter().chain(["null", "nan", "nil", "-", " "]).map(Digest::of).collect()
+    });
+    digest.as_str() == EMPTY || WORDS.contains(digest)
+}
+
+/// Whether clear text of an id is what a program writes for a missing one.
+pub(super) fn is_missing_id(value: &str) -> bool {
+    let is = |word: &str| value.eq_ignore_ascii_case(word);
+    ["null", "undefined", "none", "nan", "n/a", "(not", "-", "[object"].into_iter().any(is)
+}
+
+/// Whether digits are a filler such as `0000000` or `5555555555`.
+pub(super) fn is_one_digit(digits: &str) -> bool {
+    let first = digits.bytes().next();
+    digits.bytes().all(|b| Some(b) == first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_real_values_stay() {
+        for (identifier, word) in [
+            (Identifier::LastName, "null"),
+            (Identifier::LastName, "guest"),
+            (Identifier::LastName, "na"),
+            (Identifier::FirstName, "nan"),
+            (Identifier::Country, "na"),
+            (Identifier::ExternalId, "0"),
+        ] {
+            assert!(!is_placeholder(identifier, word), "{word}");
+        }
+    }
+
+    #[test]
+    fn fillers_go() {
+        for identifier in Identifier::ALL {
+            for word in ["n/a", "none", "unknown", "test", "-", "---", "(not set)"] {
+                assert!(is_placeholder(identifier, word), "{word}");
+            }
+        }
+        assert!(is_mailbox("guest", "shop.example.com"));
+        assert!(is_mailbox("noreply+42", "example.com"));
+        assert!(!is_mailbox("guestave", "example.com"));
+        assert!(is_digest_of_none(&Digest::recognise(EMPTY).expect("64 hex digits")));
+        assert!(is_digest_of_none(&Digest::of("unknown")));
+        assert!(!is_digest_of_none(&Digest::of("jo@example.com")));
+        assert!(is_one_digit("0000000") && !is_one_digit("0000001"));
+    }
+}

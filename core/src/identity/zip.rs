@@ -1,0 +1,129 @@
+//! Postal codes: lower case, no spaces or dashes; in the United States the first five digits
+//! (Meta's documentation, read 2026-09-12).
+
+use std::borrow::Cow;
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use super::{DropReason, Identifier, placeholder, text};
+
+/// A postal code.
+///
+/// `SW1A 1AA` is `sw1a1aa`, `94105-1234` is `94105`, `00-950` is `00950`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Zip<'a> {
+    bare: Cow<'a, str>,
+    kept: usize,
+}
+
+super::opaque_debug!(Zip<'_>);
+
+impl<'a> Zip<'a> {
+    /// Parses a postal code of a country (alpha-2, lower case), if that is known.
+    pub fn parse(value: &'a str, country: Option<&str>) -> Result<Self, DropReason> {
+        let folded = text::fold(value);
+        if folded.is_empty() {
+            return Err(DropReason::Empty);
+        }
+        if placeholder::is_placeholder(Identifier::Zip, &folded) {
+            return Err(DropReason::Placeholder);
+        }
+        let has_zip_plus_4 = is_zip_plus_4(&folded);
+        let bare = text::retain(folded, |c| !c.is_whitespace() && !is_dash(c));
+        // Meta's builder takes no single character for a code either.
+        if bare.chars().nth(1).is_none() || !bare.chars().any(text::is_word) {
+            return Err(DropReason::Malformed);
+        }
+        if bare.len() > 2 && bare.bytes().all(|b| b == b'0') {
+            return Err(DropReason::Placeholder);
+        }
+        let mut kept = bare.len();
+        if country == Some("us") {
+            if bare.len() < 5 || !bare.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(DropReason::Malformed);
+            }
+            kept = 5;
+        } else if has_zip_plus_4 {
+            kept = 5;
+        }
+        Ok(Self { bare, kept })
+    }
+
+    /// Spaces and dashes removed, unchecked: to find the code at the end of a city.
+    pub(super) fn bare(value: &str) -> Cow<'_, str> {
+        text::retain(text::fold(value), |c| !c.is_whitespace() && !is_dash(c))
+    }
+
+    /// Meta's form.
+    pub fn as_str(&self) -> &str {
+        &self.bare[..self.kept]
+    }
+
+    /// Pinterest's form: codes of digits only.
+    pub fn pinterest(&self) -> Result<Cow<'_, str>, DropReason> {
+        if self.as_str().bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Cow::Borrowed(self.as_str()))
+        } else {
+            Err(DropReason::NotInForm)
+        }
+    }
+
+    /// TikTok's form: spaces and dashes removed, nothing cut.
+    pub fn tiktok(&self) -> Result<Cow<'_, str>, DropReason> {
+        Ok(Cow::Borrowed(&self.bare))
+    }
+}
+
+fn is_dash(c: char) -> bool {
+    c == '-' || (!c.is_ascii() && c.general_category() == GeneralCategory::DashPunctuation)
+}
+
+/// Five digits, a dash, four digits: an American code whatever the country says.
+fn is_zip_plus_4(text: &str) -> bool {
+    let digits = |s: &str, n| s.len() == n && s.bytes().all(|b| b.is_ascii_digit());
+    text.split_once(is_dash).is_some_and(|(a, b)| digits(a.trim(), 5) && digits(b.trim(), 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zip(value: &str, country: &str) -> Result<String, DropReason> {
+        let country = Some(country).filter(|c| !c.is_empty());
+        Zip::parse(value, country).map(|zip| zip.as_str().to_owned())
+    }
+
+    #[test]
+    fn worked_examples() {
+        for (value, country, expected) in [
+            ("SW1A 1AA", "gb", "sw1a1aa"),
+            ("94105-1234", "us", "94105"),
+            ("94105-1234", "", "94105"),
+            ("940351234", "us", "94035"),
+            ("940351234", "", "940351234"),
+            ("00-950", "pl", "00950"),
+            ("1000-205", "pt", "1000205"),
+            ("K1A 0B1", "ca", "k1a0b1"),
+        ] {
+            assert_eq!(zip(value, country).as_deref(), Ok(expected));
+        }
+        assert_eq!(zip("9410", "us"), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn drops_what_is_no_code() {
+        assert_eq!(zip(" - ", ""), Err(DropReason::Placeholder));
+        assert_eq!(zip("00000", ""), Err(DropReason::Placeholder));
+        assert_eq!(zip("1", ""), Err(DropReason::Malformed));
+        assert_eq!(zip("SW1A 1AA", "us"), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn forms_of_the_platforms() {
+        let zip = Zip::parse("94105-1234", Some("us")).expect("a code");
+        assert_eq!(zip.tiktok().as_deref(), Ok("941051234"));
+        assert_eq!(zip.pinterest().as_deref(), Ok("94105"));
+        let zip = Zip::parse("SW1A 1AA", None).expect("a code");
+        assert_eq!(zip.pinterest(), Err(DropReason::NotInForm));
+    }
+}
