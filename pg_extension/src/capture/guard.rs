@@ -1,0 +1,169 @@
+//! Whose rights, which settings, and what of a failure: the frame that capture runs in.
+
+use std::ffi::CString;
+use std::panic::AssertUnwindSafe;
+
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::*;
+
+/// Runs `work` with another role's rights, in a security-restricted operation if wanted.
+///
+/// On error the surrounding subtransaction's abort restores the rights.
+pub(super) fn as_role<T>(role: pg_sys::Oid, restricted: bool, work: impl FnOnce() -> T) -> T {
+    let mut saved = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: plain reads and writes of backend state; restored below or by the subtransaction.
+    unsafe { pg_sys::GetUserIdAndSecContext(&mut saved, &mut context) };
+    let mut flags = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+    if restricted {
+        flags |= pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+    }
+    // SAFETY: as above.
+    unsafe { pg_sys::SetUserIdAndSecContext(role, flags) };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::SetUserIdAndSecContext(saved, context) };
+    result
+}
+
+/// Runs `work` with settings of its own. On error the surrounding subtransaction restores them.
+pub(super) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
+    // SAFETY: a nest level that AtEOXact_GUC below, or the end of the subtransaction, closes.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    for (name, value) in settings {
+        let name = CString::new(*name).expect("setting names hold no zero byte");
+        let value = CString::new(*value).expect("setting values hold no zero byte");
+        // SAFETY: both strings live through the call, which copies them.
+        unsafe {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
+    }
+    let result = work();
+    // SAFETY: closes the level that was opened above.
+    unsafe { pg_sys::AtEOXact_GUC(false, level) };
+    result
+}
+
+/// An error that a subtransaction ended with.
+pub(super) struct Failure(CaughtError);
+
+impl Failure {
+    /// The SQLSTATE.
+    pub(super) fn code(&self) -> PgSqlErrorCode {
+        match &self.0 {
+            CaughtError::PostgresError(e)
+            | CaughtError::ErrorReport(e)
+            | CaughtError::RustPanic { ereport: e, .. } => e.sql_error_code(),
+        }
+    }
+
+    /// The message, only where it can name nothing but objects: of missing rights, tables and
+    /// functions.
+    pub(super) fn harmless_message(&self) -> Option<String> {
+        let report = match &self.0 {
+            CaughtError::PostgresError(e)
+            | CaughtError::ErrorReport(e)
+            | CaughtError::RustPanic { ereport: e, .. } => e,
+        };
+        matches!(
+            report.sql_error_code(),
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
+                | PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE
+                | PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION
+        )
+        .then(|| report.message().to_owned())
+    }
+
+    /// Whether the order must fail too: its user's wish, or the server's end.
+    pub(super) fn must_not_be_swallowed(&self) -> bool {
+        // SAFETY: a plain read.
+        let serializable =
+            unsafe { pg_sys::XactIsoLevel } == pg_sys::XACT_SERIALIZABLE as i32;
+        match self.code() {
+            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+            | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+            | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+            | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
+            | PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY => true,
+            PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE => serializable,
+            _ => false,
+        }
+    }
+
+    /// Raises the error again.
+    pub(super) fn rethrow(self) -> ! {
+        self.0.rethrow()
+    }
+}
+
+/// The name of an SQLSTATE, e.g. `division_by_zero`.
+pub(super) fn condition(code: PgSqlErrorCode) -> String {
+    format!("{code:?}").trim_start_matches("ERRCODE_").to_lowercase()
+}
+
+/// The five characters of an SQLSTATE.
+pub(super) fn sqlstate(code: PgSqlErrorCode) -> String {
+    let mut packed = code as i32;
+    (0..5)
+        .map(|_| {
+            let six_bits = u8::try_from(packed & 0x3f).expect("six bits");
+            packed >>= 6;
+            char::from(six_bits + b'0')
+        })
+        .collect()
+}
+
+/// What to do with a subtransaction whose work went well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Keep its changes.
+    Keep,
+    /// Undo them.
+    Undo,
+}
+
+/// Runs `work` in an internal subtransaction; an error undoes all of it, and nothing else.
+pub(super) fn subtransaction<T>(
+    ending: Ending,
+    work: impl FnOnce() -> T,
+) -> Result<T, Failure> {
+    // SAFETY: the frame that PL/pgSQL uses for its exception blocks: memory context and resource
+    // owner are put back after either end.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let end = move |ending: Ending| {
+            match ending {
+                Ending::Keep => pg_sys::ReleaseCurrentSubTransaction(),
+                Ending::Undo => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+            }
+            pg_sys::MemoryContextSwitchTo(context);
+            pg_sys::CurrentResourceOwner = owner;
+        };
+        PgTryBuilder::new(AssertUnwindSafe(move || {
+            let result = work();
+            end(ending);
+            Ok(result)
+        }))
+        .catch_others(move |error| {
+            end(Ending::Undo);
+            Err(Failure(error))
+        })
+        .catch_rust_panic(move |error| {
+            end(Ending::Undo);
+            Err(Failure(error))
+        })
+        .execute()
+    }
+}

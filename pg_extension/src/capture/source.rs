@@ -1,0 +1,370 @@
+//! What a backend knows of a tracked source: its view, whose rights read it, how to read it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use capi_core::capture::{Options, Row};
+use capi_core::field::{self, Kind};
+use pgrx::prelude::*;
+use pgrx::{JsonB, PgOid, spi};
+use pgrx::spi::{OwnedPreparedStatement, SpiClient};
+use serde_json::Value;
+
+use super::guard::as_role;
+use crate::error::Error;
+use super::pending::Keys;
+
+/// A tracked source, as loaded from `capi.source`.
+pub(super) struct Source {
+    pub(super) id: i32,
+    /// Name of the first tracking; part of the event key.
+    pub(super) name: String,
+    pub(super) version: i32,
+    pub(super) era: i64,
+    pub(super) tracked: bool,
+    /// Whether an error of capture aborts the order.
+    pub(super) abort: bool,
+    pub(super) options: Options,
+    /// Owner of the schema `capi`.
+    pub(super) owner: pg_sys::Oid,
+    view_owner: pg_sys::Oid,
+    shape: KeyShape,
+    columns: Vec<Column>,
+    /// Quoted and qualified.
+    view: String,
+    select: String,
+    plan: RefCell<Option<OwnedPreparedStatement>>,
+}
+
+/// How the key reads.
+enum KeyShape {
+    /// One integer column: its name.
+    Integer(String),
+    /// Other columns: name and qualified type.
+    Texts(Vec<(String, String)>),
+}
+
+struct Column {
+    field: &'static str,
+    form: Form,
+}
+
+/// What the text of a column is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+    Micros,
+}
+
+thread_local! {
+    static SOURCES: RefCell<HashMap<i32, Rc<Source>>> = RefCell::new(HashMap::new());
+    /// Relations whose change makes the cache stale: `capi.source` and the views.
+    static WATCHED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    static STALE: Cell<bool> = const { Cell::new(false) };
+}
+
+pub(super) fn register() {
+    // SAFETY: called once per backend from _PG_init.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(at_invalidation), pg_sys::Datum::from(0));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_invalidation(_arg: pg_sys::Datum, relation: pg_sys::Oid) {
+    // Only a flag: plans must not be freed while one of them may be running.
+    let concerned = WATCHED.with(|watched| match watched.try_borrow() {
+        Ok(watched) => relation == pg_sys::InvalidOid || watched.contains(&relation),
+        Err(_) => true,
+    });
+    if concerned {
+        STALE.set(true);
+    }
+}
+
+/// Makes every backend load its sources anew once this transaction has committed.
+pub(super) fn invalidate_everywhere() {
+    if let Some(relation) = relation_oid("source") {
+        // SAFETY: the relation exists; the message is sent at commit.
+        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
+    }
+}
+
+/// Drops what is stale. Called before anything is read, never in between.
+pub(super) fn refresh() {
+    if STALE.replace(false) {
+        SOURCES.with_borrow_mut(HashMap::clear);
+        WATCHED.with_borrow_mut(Vec::clear);
+    }
+}
+
+/// Drops everything before the next drain.
+pub(super) fn forget() {
+    STALE.set(true);
+}
+
+/// The source of this id; `None` when there is no such.
+pub(super) fn get(id: i32) -> Option<Rc<Source>> {
+    if let Some(known) = SOURCES.with_borrow(|sources| sources.get(&id).cloned()) {
+        return Some(known);
+    }
+    let (owner, outbox_view) = (owner()?, relation_oid("source")?);
+    let loaded = as_role(owner, false, || Spi::connect(|client| load(client, id, owner)))
+        .unwrap_or_else(|e| pgrx::error!("source cannot be read: {e}"));
+    let (source, view) = loaded?;
+    let source = Rc::new(source);
+    WATCHED.with_borrow_mut(|watched| watched.extend([outbox_view, view]));
+    SOURCES.with_borrow_mut(|sources| sources.insert(id, Rc::clone(&source)));
+    Some(source)
+}
+
+/// The owner of the schema's tables.
+pub(super) fn owner() -> Option<pg_sys::Oid> {
+    let relation = relation_oid("outbox")?;
+    // SAFETY: a look-up in the system cache; the tuple is released before return.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            pg_sys::Datum::from(relation),
+        );
+        if tuple.is_null() {
+            return None;
+        }
+        let class = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+        let owner = (*class).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        Some(owner)
+    }
+}
+
+fn relation_oid(name: &str) -> Option<pg_sys::Oid> {
+    let name = std::ffi::CString::new(name).expect("no zero byte");
+    // SAFETY: look-ups by valid names; missing ones are reported as InvalidOid.
+    let oid = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"capi".as_ptr(), true);
+        pg_sys::get_relname_relid(name.as_ptr(), schema)
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+fn load(
+    client: &SpiClient<'_>,
+    id: i32,
+    owner: pg_sys::Oid,
+) -> Result<Option<(Source, pg_sys::Oid)>, spi::Error> {
+    let found = client.select(
+        "select s.name, s.version, s.tracked, s.options, s.key_columns, s.conversions::oid, c.relowner,
+            n.nspname::text, c.relname::text, capi._era(i.generation)
+        from capi.source s
+        cross join capi.installation i
+        join pg_catalog.pg_class c on c.oid = s.conversions
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where s.source = $1",
+        Some(1),
+        &[id.into()],
+    )?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let row = found.first();
+    let missing = || spi::Error::InvalidPosition;
+    let options = row.get::<JsonB>(4)?.ok_or_else(missing)?.0;
+    let key_columns = row.get::<Vec<String>>(5)?.ok_or_else(missing)?;
+    let view = row.get::<pg_sys::Oid>(6)?.ok_or_else(missing)?;
+    let schema = row.get::<String>(8)?.ok_or_else(missing)?;
+    let view_name = row.get::<String>(9)?.ok_or_else(missing)?;
+
+    let mut keys = Vec::new();
+    let mut columns = Vec::new();
+    let mut expressions = Vec::new();
+    let attributes = client.select(
+        "select a.attname::text, b.typcategory::text, b.oid,
+            pg_catalog.quote_ident(tn.nspname) || '.' || pg_catalog.quote_ident(t.typname)
+        from pg_catalog.pg_attribute a
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace
+        join pg_catalog.pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+        where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+        order by a.attnum",
+        None,
+        &[view.into()],
+    )?;
+    for attribute in attributes {
+        let name = attribute.get::<String>(1)?.ok_or_else(missing)?;
+        let category = attribute.get::<String>(2)?.ok_or_else(missing)?;
+        let base = attribute.get::<pg_sys::Oid>(3)?.ok_or_else(missing)?;
+        let type_name = attribute.get::<String>(4)?.ok_or_else(missing)?;
+        if key_columns.contains(&name) {
+            keys.push((name.clone(), type_name, base));
+        }
+        let Some(known) = field::find(&name) else { continue };
+        let column = format!("v.{}", spi::quote_identifier(&name));
+        let (form, expression) = match () {
+            () if known.kind == Kind::Timestamp => (
+                Form::Micros,
+                format!("(extract(epoch from {column}) * 1000000)::bigint::text"),
+            ),
+            () if category == "A" => (Form::Json, format!("to_jsonb({column})::text")),
+            () if base == pg_sys::JSONBOID || base == pg_sys::JSONOID => {
+                (Form::Json, format!("{column}::text"))
+            }
+            () if base == pg_sys::DATEOID => {
+                (Form::Text, format!("to_char({column}, 'YYYY-MM-DD')"))
+            }
+            () => (Form::Text, format!("{column}::text")),
+        };
+        columns.push(Column { field: known.name, form });
+        expressions.push(expression);
+    }
+    // In the order of the primary key, which is the order in which the triggers note.
+    keys.sort_by_key(|(name, ..)| key_columns.iter().position(|k| k == name));
+    let integers = [pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID];
+    let shape = match keys.as_slice() {
+        [(name, _, base)] if integers.contains(base) => KeyShape::Integer(name.clone()),
+        _ => KeyShape::Texts(keys.into_iter().map(|(name, of, _)| (name, of)).collect()),
+    };
+    let view_name = spi::quote_qualified_identifier(schema, view_name);
+    let select = select(&shape, &expressions, &view_name);
+    let source = Source {
+        id,
+        name: row.get::<String>(1)?.ok_or_else(missing)?,
+        version: row.get::<i32>(2)?.ok_or_else(missing)?,
+        tracked: row.get::<bool>(3)?.ok_or_else(missing)?,
+        abort: options.get("on_error").and_then(Value::as_str) == Some("abort"),
+        options: Options::from_json(&options),
+        view_owner: row.get::<pg_sys::Oid>(7)?.ok_or_else(missing)?,
+        era: row.get::<i64>(10)?.ok_or_else(missing)?,
+        owner,
+        shape,
+        columns,
+        view: view_name,
+        select,
+        plan: RefCell::new(None),
+    };
+    Ok(Some((source, view)))
+}
+
+/// The statement that reads the rows of given keys: first the key as text, then the columns.
+fn select(shape: &KeyShape, expressions: &[String], view: &str) -> String {
+    let rest: String = expressions.iter().flat_map(|e| [", ", e]).collect();
+    match shape {
+        KeyShape::Integer(name) => {
+            let key = spi::quote_identifier(name);
+            format!("select v.{key}::text{rest} from {view} v where v.{key} = any ($1)")
+        }
+        KeyShape::Texts(keys) if keys.len() == 1 => {
+            let (key, of) = (spi::quote_identifier(&keys[0].0), &keys[0].1);
+            format!("select v.{key}::text{rest} from {view} v where v.{key} = any ($1::{of}[])")
+        }
+        KeyShape::Texts(keys) => {
+            let quoted: Vec<String> = keys.iter().map(|(n, _)| spi::quote_identifier(n)).collect();
+            let texts: Vec<String> = quoted.iter().map(|k| format!("v.{k}::text")).collect();
+            let arrays: Vec<String> =
+                (1..).zip(keys).map(|(n, (_, of))| format!("${n}::text[]::{of}[]")).collect();
+            let joined: Vec<String> =
+                (1..).zip(&quoted).map(|(n, k)| format!("v.{k} = k.c{n}")).collect();
+            let names: Vec<String> = (1..=keys.len()).map(|n| format!("c{n}")).collect();
+            format!(
+                "select jsonb_build_array({})::text{rest} from unnest({}) k ({}) join {view} v on {}",
+                texts.join(", "),
+                arrays.join(", "),
+                names.join(", "),
+                joined.join(" and "),
+            )
+        }
+    }
+}
+
+impl Source {
+    /// Reads the view's rows of some keys, as the view's owner and in a security-restricted
+    /// operation: nothing that the view calls gets a right on `capi`.
+    pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
+        as_role(self.view_owner, true, || Spi::connect_mut(|client| {
+            let mut plan = self.plan.borrow_mut();
+            if plan.is_none() {
+                let types = match &self.shape {
+                    KeyShape::Integer(_) => vec![PgOid::from(pg_sys::INT8ARRAYOID)],
+                    KeyShape::Texts(keys) => {
+                        vec![PgOid::from(pg_sys::TEXTARRAYOID); keys.len()]
+                    }
+                };
+                *plan = Some(client.prepare_mut(self.select.as_str(), &types)?.keep());
+            }
+            let plan = plan.as_ref().expect("prepared above");
+            let rows = match (keys, &self.shape) {
+                (Keys::Integers(keys), KeyShape::Integer(_)) => {
+                    client.update(plan, None, &[keys.clone().into()])?
+                }
+                (Keys::Texts(keys), KeyShape::Texts(columns)) => {
+                    let columns: Vec<_> = (0..columns.len())
+                        .map(|n| {
+                            let column: Vec<String> =
+                                keys.iter().filter_map(|key| key.get(n).cloned()).collect();
+                            column.into()
+                        })
+                        .collect();
+                    client.update(plan, None, &columns)?
+                }
+                // The key's type has changed since the triggers were made.
+                _ => Error::KeyTypeChanged.raise(),
+            };
+            let mut out = Vec::with_capacity(rows.len());
+            for row in rows {
+                let key = row.get::<String>(1)?.unwrap_or_default();
+                let mut fields = Row::default();
+                for (n, column) in (2..).zip(&self.columns) {
+                    if let Some(text) = row.get::<&str>(n)? {
+                        fields.0.insert(column.field, column.form.value(text));
+                    }
+                }
+                out.push((key, fields));
+            }
+            Ok(out)
+        }))
+    }
+
+    /// No key at all, of the right kind.
+    pub(super) fn no_keys(&self) -> Keys {
+        match self.shape {
+            KeyShape::Integer(_) => Keys::Integers(Vec::new()),
+            KeyShape::Texts(_) => Keys::Texts(Vec::new()),
+        }
+    }
+
+    /// Some key that the view shows, for a trial; `None` when the view is empty.
+    pub(super) fn some_key(&self) -> Result<Option<Keys>, spi::Error> {
+        let (list, texts) = match &self.shape {
+            KeyShape::Integer(name) => (format!("v.{}::bigint", spi::quote_identifier(name)), false),
+            KeyShape::Texts(keys) => {
+                let columns: Vec<String> =
+                    keys.iter().map(|(n, _)| format!("v.{}::text", spi::quote_identifier(n))).collect();
+                (format!("array[{}]", columns.join(", ")), true)
+            }
+        };
+        let query = format!("select {list} from {} v limit 1", self.view);
+        as_role(self.view_owner, true, || Spi::connect(|client| {
+            let found = client.select(query.as_str(), Some(1), &[])?;
+            if found.is_empty() {
+                return Ok(None);
+            }
+            let row = found.first();
+            Ok(if texts {
+                row.get::<Vec<String>>(1)?.map(|key| Keys::Texts(vec![key]))
+            } else {
+                row.get::<i64>(1)?.map(|key| Keys::Integers(vec![key]))
+            })
+        }))
+    }
+}
+
+impl Form {
+    fn value(self, text: &str) -> Value {
+        match self {
+            Self::Text => Value::String(text.to_owned()),
+            Self::Json => serde_json::from_str(text).unwrap_or(Value::Null),
+            Self::Micros => text.parse::<i64>().map_or(Value::Null, Value::from),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Writes captured events: the key that makes each one unique, and its outbox row.
+
+use capi_core::capture::{Fault, NewEvent};
+use capi_core::hash::fingerprint;
+use capi_core::time::Timestamp;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::prelude::*;
+use pgrx::spi::{self, OwnedPreparedStatement, SpiClient};
+use pgrx::{PgOid, Uuid};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::clock;
+use super::guard::as_role;
+use super::source::Source;
+
+/// An event with the key of its row.
+pub(super) struct Keyed {
+    pub(super) key: String,
+    pub(super) event: Box<NewEvent>,
+}
+
+/// A capture that failed, for the record.
+pub(super) struct Failed {
+    pub(super) key: String,
+    pub(super) sqlstate: String,
+    pub(super) reason: String,
+    pub(super) field: Option<&'static str>,
+}
+
+impl Failed {
+    /// A row that broke a rule.
+    pub(super) fn by_rule(key: String, fault: &Fault) -> Self {
+        Self {
+            key,
+            sqlstate: "22023".into(),
+            reason: fault.reason.into(),
+            field: Some(fault.field),
+        }
+    }
+}
+
+/// Keys first, then the rows whose keys are new: `on conflict` decides between concurrent
+/// transactions. An open error of a captured key is settled.
+const INSERT: &str = "
+with input as (
+    select nextval('capi.event') as id, i.*
+    from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
+        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+        with ordinality i (hash, key_hash, key, event_name, event_id, event_time,
+            action_source, value, currency, refused, identity, facts, dropped, n)
+),
+fresh as (
+    insert into capi.event_key (hash, key_hash, event, captured_at)
+    select hash, key_hash, id, $14 from input order by n
+    on conflict (hash) do nothing
+    returning hash, event
+),
+written as (
+    insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
+        event_time, action_source, value, currency, refused, identity, facts, dropped)
+    select i.id, $14, $15, $16, $17, $18, i.key, i.event_name, i.event_id,
+        i.event_time, i.action_source, i.value::numeric, i.currency, i.refused::text[],
+        i.identity::jsonb, i.facts::jsonb, i.dropped::jsonb
+    from input i join fresh f on f.event = i.id
+    order by i.n
+),
+settled as (
+    update capi.capture_error e set resolved_at = clock_timestamp()
+    from input i
+    where e.source = $16 and e.key = i.key and e.resolved_at is null
+)
+select hash from fresh";
+
+const INSERT_TYPES: [pg_sys::Oid; 18] = [
+    pg_sys::UUIDARRAYOID,
+    pg_sys::INT8ARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TIMESTAMPTZARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::INT8OID,
+    pg_sys::INT4OID,
+    pg_sys::INT4OID,
+    pg_sys::INT2OID,
+];
+
+/// What holds the keys that were not new.
+const EXISTING: &str = "
+select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false)
+from capi.event_key k
+left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
+where k.hash = any ($1)";
+
+/// Until its transaction commits a row may be rewritten: SET CONSTRAINTS ALL IMMEDIATE fires before
+/// the order is complete.
+const REWRITE: &str = "
+update capi.outbox
+set version = $3, event_time = $4, action_source = $5, value = $6::numeric, currency = $7,
+    refused = $8::text[], identity = $9::jsonb, facts = $10::jsonb, dropped = $11::jsonb
+where id = $1 and captured_at = $2 and xid = pg_current_xact_id()";
+
+/// A failed capture: once per key as long as it is open. The sequence counts even if this rolls back.
+const RECORD: &str = "
+insert into capi.capture_error (source, key, event_name, sqlstate, reason, field)
+values ($1, $2, null, $3, $4, $5)
+on conflict (source, key) where resolved_at is null
+do update set times = capture_error.times + 1, last_at = clock_timestamp(),
+    sqlstate = excluded.sqlstate, reason = excluded.reason, field = excluded.field";
+
+thread_local! {
+    static INSERT_PLAN: RefCell<Option<OwnedPreparedStatement>> = const { RefCell::new(None) };
+}
+
+/// One event as the columns of the insert.
+struct Columns {
+    hash: [u8; 16],
+    key_hash: i64,
+    refused: String,
+    identity: String,
+    facts: String,
+    dropped: String,
+}
+
+/// Writes events as the schema's owner; returns how many are new, and those that the rules of
+/// uniqueness refuse.
+pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp) -> (usize, Vec<Failed>) {
+    let columns: Vec<Columns> = events.iter().map(|e| Columns::of(source, e)).collect();
+    as_role(source.owner, false, || {
+        Spi::connect_mut(|client| {
+            let fresh = insert(client, source, events, &columns, now)?;
+            if fresh == events.len() {
+                return Ok((fresh, Vec::new()));
+            }
+            Ok((fresh, existing(client, source, events, &columns)?))
+        })
+    })
+    .unwrap_or_else(|e: spi::Error| pgrx::error!("outbox cannot be written: {e}"))
+}
+
+fn insert(
+    client: &mut SpiClient<'_>,
+    source: &Source,
+    events: &[Keyed],
+    columns: &[Columns],
+    now: Timestamp,
+) -> Result<usize, spi::Error> {
+    let texts = |of: &dyn Fn(&Keyed) -> String| -> Vec<String> { events.iter().map(of).collect() };
+    let optional = |of: &dyn Fn(&Keyed) -> Option<String>| -> Vec<Option<String>> {
+        events.iter().map(of).collect()
+    };
+    let column =
+        |of: &dyn Fn(&Columns) -> &str| -> Vec<String> { columns.iter().map(|c| of(c).to_owned()).collect() };
+    let now = timestamptz(now);
+    let args = [
+        columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect::<Vec<_>>().into(),
+        columns.iter().map(|c| c.key_hash).collect::<Vec<_>>().into(),
+        texts(&|e| e.key.clone()).into(),
+        texts(&|e| e.event.event.event_name.clone()).into(),
+        texts(&|e| e.event.event.event_id.clone()).into(),
+        events.iter().map(|e| timestamptz(e.event.event.event_time)).collect::<Vec<_>>().into(),
+        texts(&|e| e.event.event.action_source.as_str().to_owned()).into(),
+        optional(&|e| e.event.event.value.as_ref().map(|v| v.as_str().to_owned())).into(),
+        optional(&|e| e.event.event.currency.map(|c| c.as_str().to_owned())).into(),
+        column(&|c| &c.refused).into(),
+        column(&|c| &c.identity).into(),
+        column(&|c| &c.facts).into(),
+        column(&|c| &c.dropped).into(),
+        now.into(),
+        source.era.into(),
+        source.id.into(),
+        source.version.into(),
+        capi_core::RULES_VERSION.into(),
+    ];
+    INSERT_PLAN.with_borrow_mut(|plan| {
+        if plan.is_none() {
+            let types: Vec<PgOid> = INSERT_TYPES.into_iter().map(PgOid::from).collect();
+            *plan = Some(client.prepare_mut(INSERT, &types)?.keep());
+        }
+        let plan = plan.as_ref().expect("prepared above");
+        Ok(client.update(plan, None, &args)?.len())
+    })
+}
+
+/// Judges events whose key was there already: rewritten, repeated, or an id of another row.
+fn existing(
+    client: &mut SpiClient<'_>,
+    source: &Source,
+    events: &[Keyed],
+    columns: &[Columns],
+) -> Result<Vec<Failed>, spi::Error> {
+    let hashes: Vec<Uuid> = columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect();
+    let mut held = HashMap::new();
+    for row in client.update(EXISTING, None, &[hashes.into()])? {
+        if let (Some(hash), Some(key_hash), Some(event), Some(captured_at), Some(mine)) = (
+            row.get::<Uuid>(1)?,
+            row.get::<i64>(2)?,
+            row.get::<i64>(3)?,
+            row.get::<TimestampWithTimeZone>(4)?,
+            row.get::<bool>(5)?,
+        ) {
+            held.insert(*hash.as_bytes(), (key_hash, event, captured_at, mine));
+        }
+    }
+    let mut failed = Vec::new();
+    for (keyed, column) in events.iter().zip(columns) {
+        let Some((key_hash, event, captured_at, mine)) = held.get(&column.hash) else { continue };
+        if *key_hash != column.key_hash {
+            failed.push(Failed {
+                key: keyed.key.clone(),
+                sqlstate: "23505".into(),
+                reason: "event_id_of_another_row".into(),
+                field: Some("event_id"),
+            });
+        } else if *mine {
+            let e = &keyed.event.event;
+            client.update(
+                REWRITE,
+                None,
+                &[
+                    (*event).into(),
+                    (*captured_at).into(),
+                    source.version.into(),
+                    timestamptz(e.event_time).into(),
+                    e.action_source.as_str().into(),
+                    e.value.as_ref().map(|v| v.as_str().to_owned()).into(),
+                    e.currency.map(|c| c.as_str().to_owned()).into(),
+                    column.refused.as_str().into(),
+                    column.identity.as_str().into(),
+                    column.facts.as_str().into(),
+                    column.dropped.as_str().into(),
+                ],
+            )?;
+        }
+    }
+    Ok(failed)
+}
+
+/// Puts failed captures on record, as the schema's owner.
+pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
+    as_role(owner, false, || {
+        Spi::connect_mut(|client| -> Result<(), spi::Error> {
+            for f in failed {
+                client.update(
+                    RECORD,
+                    None,
+                    &[
+                        source.into(),
+                        f.key.as_str().into(),
+                        f.sqlstate.as_str().into(),
+                        f.reason.as_str().into(),
+                        f.field.into(),
+                    ],
+                )?;
+            }
+            Ok(())
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("capture errors cannot be written: {e}"));
+}
+
+/// Counts failed captures, as the schema's owner: a sequence outlives rollback.
+pub(super) fn count(owner: pg_sys::Oid, failed: usize) {
+    as_role(owner, false, || {
+        Spi::connect_mut(|client| -> Result<(), spi::Error> {
+            let n = i32::try_from(failed).unwrap_or(i32::MAX);
+            client.update(
+                "select nextval('capi.capture_failures') from generate_series(1, $1)",
+                None,
+                &[n.into()],
+            )?;
+            Ok(())
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("capture failures cannot be counted: {e}"));
+}
+
+impl Columns {
+    fn of(source: &Source, keyed: &Keyed) -> Self {
+        let NewEvent { event, refused, dropped } = keyed.event.as_ref();
+        let hash = fingerprint(&[&source.name, &event.event_name, &event.event_id]);
+        let mut key_hash = [0; 8];
+        key_hash.copy_from_slice(&fingerprint(&[&keyed.key])[..8]);
+        let json = |value: Result<String, serde_json::Error>| value.expect("maps of texts are JSON");
+        Self {
+            hash,
+            key_hash: i64::from_be_bytes(key_hash),
+            refused: array_literal(refused),
+            identity: json(serde_json::to_string(&event.identity)),
+            // jsonb cannot hold U+0000.
+            facts: json(serde_json::to_string(&without_zero(Value::Object(event.facts.0.clone())))),
+            dropped: json(serde_json::to_string(dropped)),
+        }
+    }
+}
+
+/// The text of a Postgres array of texts.
+fn array_literal(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts
+        .iter()
+        .map(|t| format!("\"{}\"", t.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect();
+    format!("{{{}}}", quoted.join(","))
+}
+
+fn without_zero(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "")),
+        Value::Array(values) => Value::Array(values.into_iter().map(without_zero).collect()),
+        Value::Object(map) => {
+            Value::Object(map.into_iter().map(|(k, v)| (k, without_zero(v))).collect())
+        }
+        other => other,
+    }
+}
+
+fn timestamptz(time: Timestamp) -> TimestampWithTimeZone {
+    // An event time was a timestamptz before, and now is in range for ages.
+    TimestampWithTimeZone::try_from(clock::to_postgres(time)).expect("a time in Postgres' range")
+}

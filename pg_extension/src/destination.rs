@@ -1,0 +1,87 @@
+//! Destinations in SQL: settings, what can never be sent, and the preview of a request.
+
+use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
+use capi_core::destination::{self, Unfit};
+use capi_core::event::{ActionSource, Event, Facts, Identity};
+use pgrx::prelude::*;
+use pgrx::{JsonB, datum::TimestampWithTimeZone};
+use serde_json::{Value, json};
+
+use crate::capture::clock;
+use crate::error::Error;
+
+/// Names of the platforms that can be sent to.
+#[pg_extern(immutable, parallel_safe, name = "_platforms")]
+fn platforms() -> Vec<&'static str> {
+    destination::platforms()
+}
+
+/// Refuses settings that are not the platform's.
+#[pg_extern(immutable, parallel_safe, name = "_check_settings")]
+fn check_settings(platform: &str, settings: JsonB) -> Result<(), Error> {
+    destination::build(platform, &settings.0)?;
+    Ok(())
+}
+
+/// What an event comes to before anything is sent: `expired`, or null.
+#[pg_extern(immutable, parallel_safe, name = "_fate")]
+fn fate(
+    platform: &str,
+    event_name: &str,
+    action_source: &str,
+    event_time: TimestampWithTimeZone,
+    now: TimestampWithTimeZone,
+) -> Option<&'static str> {
+    let event = Event {
+        id: 0,
+        event_name: event_name.to_owned(),
+        event_id: String::new(),
+        event_time: clock::from_postgres(event_time.into_inner()),
+        action_source: ActionSource::parse(action_source)?,
+        value: None,
+        currency: None,
+        identity: Identity::default(),
+        facts: Facts::default(),
+    };
+    let limit = destination::max_age_of(platform, &event)?;
+    let age = clock::from_postgres(now.into_inner()).micros_since(event.event_time);
+    (age > i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)).then_some("expired")
+}
+
+/// The request body of one row, or why it would not be sent.
+#[pg_extern(stable, parallel_safe, name = "_preview")]
+fn preview(
+    name: &str,
+    platform: &str,
+    settings: JsonB,
+    row: JsonB,
+    options: JsonB,
+) -> Result<JsonB, Error> {
+    let Value::Object(row) = row.0 else { return Err(Error::NotARow) };
+    let destination = destination::build(platform, &settings.0)?;
+    let now = clock::now();
+    let not_sent =
+        |status: &str, reason: &str| JsonB(json!({"not_sent": status, "reason": reason}));
+    let NewEvent { event, refused, .. } =
+        match capture(Row::from_object(row), &Options::from_json(&options.0), now) {
+            Captured::Event(event) => *event,
+            Captured::Waiting => return Ok(not_sent("waiting", "consent_unknown")),
+            Captured::Fault(fault) => {
+                return Ok(not_sent("capture_error", &format!("{}: {}", fault.field, fault.reason)));
+            }
+        };
+    if refused.iter().any(|r| r == "*" || r == platform || r == name) {
+        return Ok(not_sent("suppressed", "consent_refused"));
+    }
+    if destination::expired(destination.as_ref(), &event, now) {
+        return Ok(not_sent("expired", "too_old"));
+    }
+    let plan = destination.plan(std::slice::from_ref(&event));
+    Ok(match (plan.requests.into_iter().next(), plan.unfit.into_iter().next()) {
+        (Some(request), _) => JsonB(request.body),
+        (None, Some((_, Unfit::Refused(reason)))) => not_sent("refused", &reason.to_string()),
+        (None, Some((_, Unfit::Unrouted(reason)))) => not_sent("unrouted", &reason.to_string()),
+        (None, None) => not_sent("unrouted", "no_request"),
+    })
+}
+

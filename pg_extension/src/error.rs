@@ -1,0 +1,90 @@
+//! Core's errors as Postgres errors: SQLSTATE, message, hint. Never a value.
+
+use capi_core::destination::SettingsError;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
+
+/// What a function of this extension can refuse.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The field name is none.
+    #[error("unknown field")]
+    UnknownField {
+        /// A field with a similar name.
+        nearest: Option<&'static str>,
+    },
+    /// The field exists and has no normal form.
+    #[error("field {0} is not an identifier and has no normal form")]
+    NotAnIdentifier(&'static str),
+    /// The platform name is none.
+    #[error("unknown platform")]
+    UnknownPlatform,
+    /// The country is none.
+    #[error("country: unknown country")]
+    UnknownCountry,
+    /// The settings of a destination are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The row is not an object.
+    #[error("the second argument of preview must be a row of a conversion view")]
+    NotARow,
+    /// A tracked table got another primary key.
+    #[error("the primary key of a tracked table has changed its type")]
+    KeyTypeChanged,
+    /// `on_error => 'abort'`.
+    #[error("conversion cannot be captured: {field}: {reason}")]
+    Refused {
+        /// The field.
+        field: &'static str,
+        /// The rule that it breaks.
+        reason: String,
+    },
+}
+
+impl Error {
+    fn hint(&self) -> String {
+        match self {
+            Self::UnknownField { nearest: Some(field) } => format!("Did you mean {field}?"),
+            Self::UnknownField { nearest: None } => "capi.field lists every name.".into(),
+            Self::NotAnIdentifier(_) => {
+                "Fields of class digest in capi.field have a normal form.".into()
+            }
+            Self::UnknownPlatform => {
+                format!("Known are: {}.", capi_core::identity::PLATFORMS.join(", "))
+            }
+            Self::UnknownCountry => "Give an ISO 3166-1 code such as DE.".into(),
+            Self::Settings(SettingsError::UnknownPlatform { .. }) => {
+                "Name a platform of that list.".into()
+            }
+            Self::Settings(SettingsError::Setting { .. }) => {
+                "For Meta: {\"pixel_id\": \"1234567890\"}; see the README for every setting.".into()
+            }
+            Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),
+            Self::Refused { .. } => {
+                "The source is tracked with on_error => 'abort'; track it with 'record' to let \
+                 orders commit."
+                    .into()
+            }
+            Self::NotARow => "select capi.preview('meta-eu', p) from shop.purchases p;".into(),
+        }
+    }
+}
+
+impl Error {
+    /// Raises the error.
+    pub(crate) fn raise(self) -> ! {
+        ErrorReport::from(self).report(PgLogLevel::ERROR);
+        unreachable!("a report of level ERROR does not return")
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        Self::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            error.to_string(),
+            function_name!(),
+        )
+        .set_hint(error.hint())
+    }
+}

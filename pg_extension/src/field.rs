@@ -1,0 +1,37 @@
+//! The list of standard fields.
+
+use capi_core::field::{self, FIELDS};
+use pgrx::prelude::*;
+
+/// Every standard field; read it as the view `capi.field`.
+#[pg_extern(immutable, parallel_safe, name = "_fields")]
+fn fields() -> TableIterator<
+    'static,
+    (
+        name!(name, &'static str),
+        name!(kind, &'static str),
+        name!(class, &'static str),
+        name!(required, bool),
+        name!(recommended, Vec<&'static str>),
+        name!(platforms, Vec<&'static str>),
+        name!(meaning, &'static str),
+    ),
+> {
+    TableIterator::new(FIELDS.iter().map(|f| {
+        (
+            f.name,
+            f.kind.as_str(),
+            f.class.as_str(),
+            f.required,
+            f.recommended.to_vec(),
+            f.platforms.to_vec(),
+            f.meaning,
+        )
+    }))
+}
+
+/// The standard field that a mistyped column name most likely means, or null.
+#[pg_extern(immutable, parallel_safe, name = "_nearest_field")]
+fn nearest_field(name: &str) -> Option<&'static str> {
+    field::nearest(name)
+}

@@ -1,0 +1,126 @@
+-- The one validator of conversion views, behind capi.check_view and capi.track. Reads only the
+-- catalog. `p_source` and `p_options` may be null: then what needs them is not judged.
+create or replace function capi._findings(
+    p_view regclass,
+    p_source regclass,
+    p_platforms text[],
+    p_options jsonb
+) returns table (
+    severity text,
+    field text,
+    finding text,
+    hint text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    keys text[];
+    view_owner oid := (select c.relowner from pg_class c where c.oid = p_view);
+    kind "char" := (select c.relkind from pg_class c where c.oid = p_view);
+    source_kind "char" := (select c.relkind from pg_class c where c.oid = p_source);
+    filtered text;
+begin
+    if kind is distinct from 'v' then
+        return query select 'error', null::text, format('%s is not a view', p_view),
+            'Write a view whose rows are the conversions; a table or a materialised view will not do.';
+        return;
+    end if;
+    if p_source is not null then
+        if source_kind not in ('r', 'p') then
+            return query select 'error', null::text, format('%s is not a table', p_source),
+                'Track the application table that the view is about.';
+            return;
+        end if;
+        keys := capi._key_columns(p_source);
+        if keys is null then
+            return query select 'error', null::text, format('%s has no primary key', p_source),
+                'Add one: a conversion is found again by the key of its row.';
+            return;
+        end if;
+        return query
+        select 'error', k, format('the view lacks the key column %I of %s', k, p_source),
+            'Select it under its own name.'
+        from unnest(keys) k
+        where not exists (select from capi._view_columns(p_view) v where v.name = k);
+        return query
+        select 'error', k,
+            format('the view''s column %I is %s, the key''s type is %s', k, v.type, t.type),
+            'Select the key column as it is, without a cast.'
+        from unnest(keys) k
+        join capi._view_columns(p_view) v on v.name = k
+        join capi._view_columns(p_source) t on t.name = k
+        where v.type_oid <> t.type_oid;
+    end if;
+
+    -- Types, and columns that are no field.
+    return query
+    select
+        case when f.name is null then
+                case when v.name = any (coalesce(keys, '{}')) then 'info'
+                    when p_source is null and capi._is_a_key(p_view, v.name) then 'info'
+                    else 'error' end
+            when v.fits then 'info' else 'error' end,
+        v.name,
+        case when f.name is null then
+                case when v.name = any (coalesce(keys, '{}'))
+                        or p_source is null and capi._is_a_key(p_view, v.name) then 'key of the source'
+                    else 'unknown column' end
+            when not v.fits then format('type %s does not fit', v.type)
+            when f.class = 'digest' then 'used, stored as digest only'
+            when f.class = 'clear' then 'used, stored in clear'
+            else 'used' end,
+        case when f.name is null then
+                case when v.name = any (coalesce(keys, '{}'))
+                        or p_source is null and capi._is_a_key(p_view, v.name) then null
+                    else coalesce(format('Did you mean %s? ', capi._nearest_field(v.name)), '')
+                        || 'capi.field lists every name; extra properties go into one jsonb column named custom.' end
+            when v.fits then null
+            when f.kind = 'timestamp' and v.type like 'timestamp%without%' then
+                format('A time without zone says not when. Say which zone it is in: %I at time zone ''Europe/Berlin''.', v.name)
+            when f.kind = 'timestamp' then 'It must be timestamp with time zone.'
+            when v.type = 'money' then 'The type money follows the server''s locale; use numeric.'
+            else format('A field of kind %s takes %s.', f.kind, case f.kind
+                when 'identifier' then 'text, a number, uuid, or an array of those'
+                when 'text' then 'text, a number or uuid'
+                when 'number' then 'numeric or another number'
+                when 'integer' then 'a number'
+                when 'boolean' then 'boolean'
+                when 'json' then 'jsonb, json or an array'
+                when 'date' then 'date or text'
+                when 'consent' then 'boolean, text or jsonb'
+                else f.kind end) end
+    from (
+        select c.*, g.kind is null or capi._type_fits(g.kind, c.type_oid) as fits
+        from capi._view_columns(p_view) c
+        left join capi.field g on g.name = c.name
+    ) v
+    left join capi.field f on f.name = v.name;
+
+    return query
+    select 'error', f.name, format('required field %s is missing', f.name), f.meaning
+    from capi.field f
+    where f.required
+        and not exists (select from capi._view_columns(p_view) v where v.name = f.name)
+        and not (f.name = 'consent' and p_options ->> 'consent' = 'not_required');
+    return query
+    select 'warning', f.name, format('recommended field %s is missing', f.name), f.meaning
+    from capi.field f
+    where f.recommended && coalesce(p_platforms, f.recommended)
+        and not exists (select from capi._view_columns(p_view) v where v.name = f.name)
+        and not (f.name in ('client_ip_address', 'client_user_agent', 'fbc', 'fbp')
+            and exists (select from capi._view_columns(p_view) v where v.name = 'browser'));
+
+    -- Rows hidden by a policy would be lost in silence.
+    select string_agg(format('%s', t), ', ') into filtered
+    from capi._filtered_tables(p_view, view_owner) t;
+    if filtered is not null then
+        return query select 'error', null::text,
+            format('row-level security hides rows of %s from %s, the owner of the view',
+                filtered, view_owner::regrole),
+            'Let the view belong to the owner of the table, or to a role with BYPASSRLS.';
+    end if;
+end
+$$;

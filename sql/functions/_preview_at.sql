@@ -1,0 +1,20 @@
+-- Builds the request of one row for a named destination; the row comes from the caller, who has
+-- read it himself.
+create or replace function capi._preview_at(
+    p_destination text,
+    p_row jsonb,
+    p_view oid,
+    p_default_country text
+) returns jsonb
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select capi._preview(d.name, d.platform, d.settings, p_row,
+        coalesce((select s.options from capi.source s where s.conversions = p_view order by s.tracked desc limit 1),
+            '{}'::jsonb)
+        || jsonb_strip_nulls(jsonb_build_object('default_country', p_default_country)))
+    from capi.destination d
+    where d.destination = capi._destination_id(p_destination)
+$$;

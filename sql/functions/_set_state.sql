@@ -1,0 +1,20 @@
+-- Changes the state of a destination and keeps the change.
+create or replace function capi._set_state(
+    p_destination integer,
+    p_state text,
+    p_reason text
+) returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    with changed as (
+        update capi.destination d
+        set state = p_state, pause_reason = p_reason, version = version + 1,
+            changed_at = clock_timestamp()
+        where d.destination = p_destination
+        returning *
+    )
+    insert into capi.destination_version (destination, version, settings, credential, state, reason)
+    select destination, version, settings, credential, state, pause_reason from changed
+$$;

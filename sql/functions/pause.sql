@@ -1,0 +1,15 @@
+create or replace function capi.pause(
+    name text,
+    reason text default 'paused by hand'
+) returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+    perform capi._set_state(capi._destination_id(name), 'paused', reason);
+    return name;
+end
+$$;

@@ -1,0 +1,100 @@
+create or replace function capi.record(
+    p_batch bigint,
+    p_token uuid,
+    p_attempt bigint,
+    p_http_status integer,
+    p_request_id text,
+    p_reason text,
+    p_answer jsonb,
+    p_decision text,
+    p_settled bigint[],
+    p_statuses text[],
+    p_reasons text[],
+    p_again bigint[],
+    p_due_in interval
+) returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    b capi.batch;
+    at timestamptz := clock_timestamp();
+    rest bigint[];
+    due timestamptz := clock_timestamp() + coalesce(p_due_in, interval '0');
+    middle integer;
+    settled integer;
+begin
+    if p_decision not in ('each', 'retry', 'wait', 'split', 'blocked') then
+        raise exception 'unknown decision' using errcode = 'invalid_parameter_value',
+            hint = 'One of each, retry, wait, split, blocked.';
+    end if;
+    select * into b from capi.batch x where x.batch = p_batch for update;
+    if not found or b.token is distinct from p_token or b.attempt <> p_attempt then
+        -- The lease was lost: the answer is worth keeping, the events are somebody else's now.
+        update capi.attempt a
+        set http_status = p_http_status, request_id = p_request_id,
+            reason = 'answered_after_lease', answer = p_answer
+        where a.attempt = p_attempt and a.batch = p_batch and a.outcome = 'unknown';
+        return false;
+    end if;
+
+    update capi.attempt a
+    set finished_at = at, outcome = p_decision, http_status = p_http_status,
+        request_id = p_request_id, reason = p_reason, answer = p_answer
+    where a.attempt = b.attempt and a.started_at = b.attempt_started_at;
+
+    -- Only events of this batch; their capture time is part of the receipt's key.
+    insert into capi.receipt
+        (event, captured_at, destination, status, reason, attempts, possible_duplicate, attempt, settled_at)
+    select s.event, o.captured_at, b.destination,
+        p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end]::capi.receipt_status,
+        p_reasons[case when cardinality(p_reasons) = 1 then 1 else s.n end],
+        b.tries + 1, b.unknown > 0, b.attempt, at
+    from unnest(p_settled) with ordinality s (event, n)
+    join unnest(b.events) e (event) using (event)
+    join capi.outbox o on o.id = s.event
+        and o.captured_at between b.captured_from and b.captured_to;
+    get diagnostics settled = row_count;
+
+    rest := array(
+        select e.event from unnest(b.events) with ordinality e (event, n)
+        where not exists (select from unnest(p_settled) s (event) where s.event = e.event)
+        order by e.n
+    );
+    if settled <> coalesce(cardinality(p_settled), 0)
+        or settled + cardinality(rest) <> cardinality(b.events)
+        or p_decision = 'each' and exists (
+            select from unnest(rest) r (event)
+            where not exists (select from unnest(p_again) a (event) where a.event = r.event)
+        )
+    then
+        raise exception 'record does not account for each event of batch %', p_batch
+            using errcode = 'invalid_parameter_value',
+                hint = 'Each event of the batch is either settled once or sent again.';
+    end if;
+
+    if p_decision = 'blocked' then
+        perform capi._set_state(b.destination, 'blocked', coalesce(p_reason, 'blocked'));
+    end if;
+
+    if cardinality(rest) = 0 then
+        delete from capi.batch x where x.batch = b.batch;
+    elsif p_decision = 'split' and cardinality(rest) > 1 then
+        middle := cardinality(rest) / 2;
+        insert into capi.batch
+            (destination, events, captured_from, captured_to, tries, unknown, reason, parent)
+        select b.destination, half, b.captured_from, b.captured_to, b.tries, b.unknown, p_reason, b.batch
+        from (values (rest[:middle]), (rest[middle + 1:])) halves (half);
+        delete from capi.batch x where x.batch = b.batch;
+    else
+        update capi.batch x
+        set events = rest, state = 'ready', due_at = due, token = null, lease_until = null,
+            worker = null, attempt = null, attempt_started_at = null, reason = p_reason,
+            tries = b.tries + case when p_decision in ('wait', 'blocked') then 0 else 1 end
+        where x.batch = b.batch;
+    end if;
+    return true;
+end
+$$;

@@ -1,0 +1,102 @@
+create or replace function capi.track(
+    source regclass,
+    conversions regclass,
+    destinations text[] default '{}',
+    also jsonb default '{}',
+    only_if text default null,
+    on_columns text[] default null,
+    default_country text default null,
+    consent text default 'required',
+    on_error text default 'record'
+) returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_variable
+declare
+    options jsonb;
+    id integer;
+    problem text;
+    advice text;
+    country text;
+    keys text[] := capi._key_columns(source);
+    tables regclass[];
+    t regclass;
+    other record;
+begin
+    if consent not in ('required', 'not_required') then
+        raise exception 'consent must be required or not_required' using errcode = 'invalid_parameter_value';
+    end if;
+    if on_error not in ('record', 'abort') then
+        raise exception 'on_error must be record or abort' using errcode = 'invalid_parameter_value',
+            hint = 'record commits the order and notes the failed capture; abort refuses the order.';
+    end if;
+    if default_country is not null then
+        country := capi.normalize('country', default_country);
+        if country is null then
+            raise exception 'default_country is no country' using errcode = 'invalid_parameter_value',
+                hint = 'Give an ISO 3166-1 code such as DE.';
+        end if;
+    end if;
+    options := jsonb_strip_nulls(jsonb_build_object(
+        'default_country', country, 'consent', consent, 'on_error', on_error,
+        'only_if', only_if, 'on_columns', to_jsonb(on_columns), 'also', also));
+
+    -- The same validator as check_view; the first error stops.
+    select format('%s%s', f.field || ': ', f.finding), f.hint into problem, advice
+    from capi._findings(conversions, source, null, options) f
+    where f.severity = 'error' order by f.field nulls first limit 1;
+    if problem is not null then
+        raise exception 'cannot track %: %', conversions, problem
+            using errcode = 'invalid_object_definition',
+                hint = advice || ' See all findings: select * from capi.check_view('
+                    || quote_literal(conversions::text) || ');';
+    end if;
+    if on_columns is not null and exists (
+        select from pg_trigger g
+        where g.tgrelid = source and not g.tgisinternal and g.tgtype & 2 = 2 and g.tgtype & 16 = 16
+    ) then
+        raise exception 'on_columns cannot be used: % has a BEFORE UPDATE trigger that may change other columns', source
+            using errcode = 'feature_not_supported', hint = 'Leave on_columns out, or use only_if.';
+    end if;
+
+    id := capi._source_save(source, conversions, destinations, options);
+
+    -- Children by inheritance do not fire their parent's row triggers; partitions do.
+    with recursive children (relation) as (
+        select source::oid
+        union
+        select i.inhrelid from pg_inherits i
+        join children c on c.relation = i.inhparent
+        join pg_class k on k.oid = i.inhrelid and not k.relispartition
+    )
+    select array_agg(c.relation::regclass) into tables from children c;
+    foreach t in array tables loop
+        perform capi._make_triggers(t, id, keys, only_if, on_columns);
+    end loop;
+    for other in select e.key::regclass as relation, e.value as column from jsonb_each_text(also) e loop
+        if cardinality(keys) > 1 then
+            raise exception 'also needs a source with a key of one column' using errcode = 'feature_not_supported';
+        end if;
+        perform capi._make_triggers(other.relation, id, array[other.column], null, null);
+    end loop;
+
+    problem := capi._trial(id);
+    if problem is not null then
+        raise exception 'cannot track %: a trial capture failed: %', conversions, problem
+            using errcode = 'invalid_object_definition',
+                hint = format('The view is read as its owner %s with search_path pg_catalog, row_security off '
+                    'and no right to create temporary objects. Pin the search_path of functions that it calls, '
+                    'and grant its owner what it reads.',
+                    (select c.relowner::regrole from pg_class c where c.oid = conversions));
+    end if;
+    return format('tracking %s through %s as source %s', source, conversions, id);
+exception
+    when lock_not_available then
+        raise exception 'could not lock % within 2 seconds; nothing was changed', source
+            using errcode = 'lock_not_available',
+                hint = 'Creating a trigger waits for running writers. Try again at a quieter moment.';
+end
+$$;

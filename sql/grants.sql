@@ -1,0 +1,69 @@
+-- Run by capi.setup with its caller's rights, after everything is there. Nothing is public but what a trigger
+-- needs from an application that has no right on this schema.
+revoke all on schema capi from public;
+revoke all on all tables in schema capi from public;
+revoke all on all sequences in schema capi from public;
+revoke execute on all functions in schema capi from public;
+
+grant usage on schema capi to capi_sidecar, capi_analyst, capi_admin;
+
+grant execute on function
+    capi.handshake(),
+    capi.destinations(),
+    capi.poll(),
+    capi.claim(integer, text, interval, integer),
+    capi.claimed_events(bigint, uuid),
+    capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval),
+    capi.release(bigint, uuid),
+    capi.bell_keep(),
+    capi.bell_arm(),
+    capi.bell_disarm(),
+    capi.maintain(),
+    capi.status()
+to capi_sidecar;
+
+grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.capture_error, capi.era,
+    capi.source_version
+to capi_analyst, capi_admin;
+grant execute on function capi.status() to capi_analyst, capi_admin;
+
+grant execute on function
+    capi.handshake(),
+    capi.destinations(),
+    capi.create_destination(text, text, jsonb, text),
+    capi.alter_destination(text, jsonb, text),
+    capi.drop_destination(text),
+    capi.pause(text, text),
+    capi.resume(text),
+    capi.adopt(),
+    capi.check_view(regclass, text, regclass),
+    capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text),
+    capi.untrack(regclass, regclass),
+    capi.preview(text, anyelement, text),
+    capi.maintain(),
+    capi._findings(regclass, regclass, text[], jsonb),
+    capi._key_columns(regclass),
+    capi._view_columns(regclass),
+    capi._is_a_key(regclass, text),
+    capi._type_fits(text, oid),
+    capi._filtered_tables(regclass, oid),
+    capi._source_save(regclass, regclass, text[], jsonb),
+    capi._make_triggers(regclass, integer, text[], text, text[]),
+    capi._preview_at(text, jsonb, oid, text)
+to capi_admin;
+
+-- Functions of the library.
+grant execute on function
+    capi.normalize(text, text, text, text),
+    capi.digest(text, text, text, text),
+    capi.library_version(),
+    capi.rules_version(),
+    capi._fields(),
+    capi._platforms(),
+    capi._nearest_field(text)
+to capi_analyst, capi_admin, capi_sidecar;
+grant execute on function capi._trial(integer), capi._capture() to capi_admin;
+
+-- The WHEN clause of the triggers runs with the rights of whoever writes the order. Applications
+-- have no usage of the schema, so only a trigger can reach these; all they do is note a key.
+grant execute on function capi._note(integer, bigint), capi._note(integer, text[]) to public;

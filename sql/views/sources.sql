@@ -1,0 +1,7 @@
+create or replace view capi.sources as
+select s.source, s.name, s.conversions_name as conversions, s.tracked, s.options, s.version,
+    array(
+        select d.name from capi.route r join capi.destination d on d.destination = r.destination
+        where r.source = s.source and r.until is null order by d.name
+    ) as destinations
+from capi.source s;
