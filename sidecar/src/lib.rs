@@ -1,1 +1,24 @@
-//! capi-sidecar
+//! The delivery half of pg_capi: claims batches of events from Postgres, sends them to the ad
+//! platforms and records what became of them.
+//!
+//! What a platform wants and what its answers mean is in `capi-core`; which events go next is in
+//! the extension. This crate owns time, network, credentials and the order of the steps.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod crew;
+pub mod doorbell;
+pub mod fake;
+pub mod handshake;
+pub mod http;
+pub mod queue;
+pub mod recording;
+pub mod retry;
+pub mod telemetry;
+pub mod tls;
+pub mod worker;
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,360 @@
+//! Owns the events edge: one request from its first byte to its answer, or to the lack of one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::answer::{self, Refusal, json_response, text_response, with_header};
+use super::fault::{Fault, Kind, Plan};
+use super::log::Exchange;
+use super::meta::{Arrival, Clock, Envelope};
+use super::{FakeState, serve};
+
+/// Answers every path and method that is no edge.
+pub(super) async fn unsupported(State(state): State<FakeState>) -> Response {
+    json_response(400, &Refusal::unknown_path().body(&state.trace(0)))
+}
+
+/// Takes in one request.
+pub(super) async fn receive(
+    State(state): State<FakeState>,
+    Path((version, pixel)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let number = state.log().open();
+    let plan = state.faults().plan(&pixel);
+    let (head, body) = request.into_parts();
+    let mut exchange = Exchange {
+        request: number,
+        received_at: state.now_us(),
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        pixel,
+        headers: shown_headers(&head.headers),
+        fault: plan.spoil.as_ref().map(|fault| fault.kind),
+        ..Exchange::default()
+    };
+    if exchange.fault == Some(Kind::CutBeforeBody) {
+        state.log().close(exchange);
+        return serve::cut();
+    }
+    let body = to_bytes(body, state.0.options.max_body).await;
+    exchange.received_at = state.now_us();
+    let trace = state.trace(number);
+    if plan.latency_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(plan.latency_ms)).await;
+    }
+
+    let response = match body {
+        Err(_) => refuse(&mut exchange, Refusal::plain(413, 1, "Request body too large"), &trace),
+        Ok(body) => {
+            exchange.body_bytes = body.len();
+            match plan.spoil.as_ref().and_then(|fault| replaced_answer(fault, &exchange, &trace)) {
+                Some(answer) => {
+                    keep_body(&mut exchange, &body);
+                    note_answer(&mut exchange, &answer);
+                    answer.into_response()
+                }
+                None => {
+                    let token = presented_token(&head.headers, &head.uri);
+                    judge(&state, &version, token, &mut exchange, &body, &trace)
+                }
+            }
+        }
+    };
+    finish(&state, exchange, plan, response, &trace, &version).await
+}
+
+/// Checks everything; accepts all events or none.
+fn judge(
+    state: &FakeState,
+    version: &str,
+    token: Option<(&'static str, String)>,
+    exchange: &mut Exchange,
+    body: &Bytes,
+    trace: &str,
+) -> Response {
+    let envelope = Envelope::parse(body);
+    keep_body(exchange, body);
+    let token = token.or_else(|| {
+        let token = envelope.as_ref().ok()?.access_token()?;
+        Some(("body", token))
+    });
+    exchange.token_in = token.as_ref().map(|(place, _)| *place);
+    let clock =
+        Clock { now: exchange.received_at / 1_000_000, max_future: state.0.options.max_future };
+
+    let checked = match (token, state.check_path(version, &exchange.pixel)) {
+        (_, Err(refusal)) if refusal.subcode.is_none() => Err(refusal),
+        (Some((_, token)), path) if state.token_matches(&token) => {
+            path.and(is_json(exchange)).and(envelope).and_then(|envelope| {
+                let arrivals = envelope.check(clock)?;
+                exchange.events = arrivals.len();
+                check_poison(state, &exchange.pixel, &arrivals)?;
+                Ok((arrivals, envelope.test_event_code()))
+            })
+        }
+        _ => Err(Refusal::token()),
+    };
+    match checked {
+        Err(refusal) => refuse(exchange, refusal, trace),
+        Ok((arrivals, test_event_code)) => {
+            state.log().accept(exchange, arrivals, test_event_code.as_deref());
+            exchange.accepted = true;
+            let answer = answer::accepted(exchange.events, trace);
+            exchange.status = Some(200);
+            let response = json_response(200, &answer);
+            exchange.answer = Some(answer);
+            response
+        }
+    }
+}
+
+fn is_json(exchange: &Exchange) -> Result<(), Refusal> {
+    if exchange.headers.contains_key("content-encoding") {
+        return Err(Refusal::invalid("body", "must not be compressed"));
+    }
+    let content_type = exchange.headers.get("content-type").map(String::as_str).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Refusal::invalid("body", "must be application/json"))
+    }
+}
+
+fn check_poison(state: &FakeState, pixel: &str, arrivals: &[Arrival]) -> Result<(), Refusal> {
+    let ids = arrivals.iter().filter_map(|arrival| arrival.id.as_deref());
+    if state.faults().poisoned(pixel, ids) {
+        return Err(Refusal::invalid("data", "holds an event that is refused on request"));
+    }
+    Ok(())
+}
+
+fn refuse(exchange: &mut Exchange, refusal: Refusal, trace: &str) -> Response {
+    let answer = refusal.body(trace);
+    let status = refusal.status;
+    exchange.status = Some(status);
+    exchange.refusal = Some(refusal);
+    let response = json_response(status, &answer);
+    exchange.answer = Some(answer);
+    response
+}
+
+/// An answer that a fault gives instead of judging the request.
+struct Replaced {
+    status: u16,
+    answer: Result<Value, &'static str>,
+    usage: Option<(&'static str, Value)>,
+}
+
+impl Replaced {
+    fn into_response(self) -> Response {
+        let response = match self.answer {
+            Ok(body) => json_response(self.status, &body),
+            Err(html) => text_response(self.status, "text/html; charset=utf-8", html.to_owned()),
+        };
+        match self.usage {
+            Some((name, usage)) => with_header(response, name, &usage.to_string()),
+            None => response,
+        }
+    }
+}
+
+const HTML_PAGE: &str = "<!DOCTYPE html><html lang=\"en\"><head><title>Error</title></head>\
+    <body><h1>Sorry, something went wrong.</h1></body></html>";
+
+fn replaced_answer(fault: &Fault, exchange: &Exchange, trace: &str) -> Option<Replaced> {
+    let mut usage = None;
+    let refusal = match fault.kind {
+        Kind::Status => {
+            let status = fault.status.unwrap_or(500);
+            let server_side = status >= 500;
+            let mut refusal = if server_side {
+                Refusal::plain(status, 2, "Service temporarily unavailable")
+            } else {
+                Refusal::plain(status, 100, "Invalid parameter")
+            };
+            refusal.transient = server_side;
+            refusal
+        }
+        Kind::Throttle => {
+            let code = fault.code.unwrap_or(4);
+            usage = Some(usage_header(code, 100, fault.minutes.unwrap_or(1), &exchange.pixel));
+            let mut refusal = Refusal::plain(
+                fault.status.unwrap_or(429),
+                code,
+                format!("(#{code}) Request limit reached"),
+            );
+            refusal.transient = true;
+            refusal
+        }
+        Kind::ExpiredToken => {
+            let mut refusal = Refusal::plain(
+                fault.status.unwrap_or(401),
+                190,
+                "Error validating access token: Session has expired",
+            );
+            refusal.subcode = Some(463);
+            refusal
+        }
+        Kind::Html => {
+            let status = fault.status.unwrap_or(500);
+            return Some(Replaced { status, answer: Err(HTML_PAGE), usage: None });
+        }
+        // Never judged; `finish` never answers either.
+        Kind::Blackhole => Refusal::plain(504, 2, "never sent"),
+        _ => return None,
+    };
+    let refusal = Refusal {
+        code: fault.code.unwrap_or(refusal.code),
+        subcode: fault.subcode.or(refusal.subcode),
+        transient: fault.transient.unwrap_or(refusal.transient),
+        ..refusal
+    };
+    Some(Replaced { status: refusal.status, answer: Ok(refusal.body(trace)), usage })
+}
+
+/// The header that tells how much of a limit is used up; which one depends on the code.
+fn usage_header(code: i32, percent: u16, minutes: u64, pixel: &str) -> (&'static str, Value) {
+    if (80_000..=80_014).contains(&code) {
+        let usage = json!({ pixel: [{
+            "type": "ads_management",
+            "call_count": percent,
+            "total_cputime": percent / 2,
+            "total_time": percent / 2,
+            "estimated_time_to_regain_access": minutes,
+            "ads_api_access_tier": "standard_access",
+        }]});
+        return ("x-business-use-case-usage", usage);
+    }
+    let usage = json!({
+        "call_count": percent, "total_cputime": percent / 2, "total_time": percent / 2,
+    });
+    ("x-app-usage", usage)
+}
+
+fn note_answer(exchange: &mut Exchange, answer: &Replaced) {
+    exchange.status = Some(answer.status);
+    exchange.answer = Some(match &answer.answer {
+        Ok(body) => body.clone(),
+        Err(html) => Value::from(*html),
+    });
+}
+
+/// Spoils the answer where a fault says so, files the request and lets the answer go.
+async fn finish(
+    state: &FakeState,
+    mut exchange: Exchange,
+    plan: Plan,
+    mut response: Response,
+    trace: &str,
+    version: &str,
+) -> Response {
+    let spoil = plan.spoil.filter(|fault| {
+        // What follows the acceptance only happens to accepted requests, except for cuts.
+        exchange.accepted || !matches!(fault.kind, Kind::Lie | Kind::Empty | Kind::Garbage)
+    });
+    match spoil.as_ref().map(|fault| fault.kind) {
+        Some(Kind::CutAfterBody) => {
+            exchange.status = None;
+            exchange.answer = None;
+            response = serve::cut();
+        }
+        Some(Kind::CutMidAnswer) => {
+            let whole = exchange.answer.take().unwrap_or_default().to_string();
+            let half = Bytes::copy_from_slice(&whole.as_bytes()[..whole.len() / 2]);
+            response = Response::new(Body::new(serve::BrokenBody::new(half)));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+            exchange.status = None;
+        }
+        Some(Kind::Lie) => {
+            let fewer = exchange.events.saturating_sub(1);
+            let claimed = spoil.as_ref().and_then(|fault| fault.received).unwrap_or(fewer);
+            let answer = answer::accepted(claimed, trace);
+            response = json_response(200, &answer);
+            exchange.answer = Some(answer);
+        }
+        Some(Kind::Empty) => {
+            response = Response::new(Body::empty());
+            exchange.answer = None;
+        }
+        Some(Kind::Garbage) => {
+            response = text_response(200, "application/json", "{\"events_rec".to_owned());
+            exchange.answer = None;
+        }
+        Some(Kind::Blackhole) => {
+            exchange.status = None;
+            exchange.answer = None;
+        }
+        _ => {}
+    }
+    if let Some(percent) = plan.usage_percent {
+        let (name, usage) = usage_header(4, percent, 0, &exchange.pixel);
+        response = with_header(response, name, &usage.to_string());
+    }
+    if let Some(seconds) = spoil.as_ref().and_then(|fault| fault.retry_after) {
+        response = with_header(response, "retry-after", &seconds.to_string());
+    }
+    response = with_header(response, "x-fb-trace-id", trace);
+    response = with_header(response, "facebook-api-version", version);
+    state.log().close(exchange);
+
+    match spoil {
+        Some(fault) if fault.kind == Kind::Blackhole => std::future::pending().await,
+        Some(fault) if fault.kind == Kind::Late => {
+            tokio::time::sleep(Duration::from_millis(fault.ms)).await;
+            response
+        }
+        _ => response,
+    }
+}
+
+/// The token of header or query, with the place it came from.
+fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<(&'static str, String)> {
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| ("header", token.trim().to_owned()));
+    header.or_else(|| {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?.0;
+        let (_, token) = query.into_iter().find(|(key, _)| key == "access_token")?;
+        Some(("query", token))
+    })
+}
+
+/// The headers without anything that opens an account.
+fn shown_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            **name != header::AUTHORIZATION
+                && **name != header::PROXY_AUTHORIZATION
+                && **name != header::COOKIE
+        })
+        .map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect()
+}
+
+/// Keeps the body for the log, without a token in it; what is no JSON object is not kept.
+fn keep_body(exchange: &mut Exchange, body: &Bytes) {
+    exchange.body = match Envelope::parse(body) {
+        Ok(envelope) if envelope.access_token().is_none() => Some(body.clone()),
+        Ok(_) => serde_json::from_slice::<Value>(body).ok().map(|mut whole| {
+            if let Some(whole) = whole.as_object_mut() {
+                whole.remove("access_token");
+            }
+            Bytes::from(whole.to_string())
+        }),
+        Err(_) => None,
+    };
+}

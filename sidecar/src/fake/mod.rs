@@ -1,0 +1,259 @@
+//! Owns the local stand-in for Meta's Conversions API that `capi fake` runs: it checks what the
+//! platform checks, answers as the platform answers, goes wrong on request, and tells afterwards
+//! what arrived.
+//!
+//! Platform route:
+//!
+//! | route | meaning |
+//! |---|---|
+//! | `POST /{version}/{pixel}/events` | the events edge; the token as `Authorization: Bearer`, or as `access_token` in query or body |
+//!
+//! Control routes, for tests and demos (JSON, no token, so keep it on loopback):
+//!
+//! | route | meaning |
+//! |---|---|
+//! | `GET /_fake/health` | alive, known versions, its clock |
+//! | `GET /_fake/summary` | counts, duplicates, refusals, exact sums of value per currency of unique events |
+//! | `GET /_fake/events?limit&offset&event_id` | accepted events as received |
+//! | `GET /_fake/requests?limit` | latest requests with body, answer and the culprit of a refusal |
+//! | `POST /_fake/faults` | puts a fault in force, see below |
+//! | `GET`, `DELETE /_fake/faults`, `DELETE /_fake/faults/{id}` | lists, removes |
+//! | `POST /_fake/clock` | `{"advance_seconds": 172800}` moves the clock that ages and duplicates go by |
+//! | `POST /_fake/reset` | forgets events, faults and clock |
+//!
+//! A fault is `{"kind": "status", "status": 503, "times": 3, "probability": 0.5, "pixel": "1"}`; all
+//! but `kind` is optional, and without `times` it lasts until it is removed. Kinds that accept
+//! nothing: `status` (`status`, `code`, `subcode`, `transient`), `throttle` (`status`, `code`,
+//! `minutes`), `expired_token`, `html` (`status`), `cut_before_body`, `blackhole`, `poison`
+//! (`event_id`). Kinds that accept the events first: `cut_after_body`, `cut_mid_answer`, `late`
+//! (`ms`), `lie` (`received`), `empty`, `garbage`. Kinds that add to others: `latency` (`ms`),
+//! `usage` (`percent`). Any error answer takes `retry_after` (seconds).
+//!
+//! Stricter than what is known of the platform, on purpose: unknown keys in a request, an event or
+//! `user_data` are refused; so are null and blank values, a malformed `fbp` (the platform may only
+//! warn), an event more than an hour in the future (its tolerance is not documented), the digest
+//! of an empty text, and Limited Data Use by location without an IP address. Only JSON bodies are
+//! taken, not forms.
+
+mod answer;
+mod control;
+mod decimal;
+mod edge;
+mod fault;
+mod log;
+mod meta;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::routing::post;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use answer::Refusal;
+use edge::{receive, unsupported};
+use fault::{Faults, scramble};
+use log::{Bounds, Log};
+
+/// The token that is accepted when none is configured. No secret: it opens nothing.
+pub const DEMO_TOKEN: &str = "fake-token-for-local-use";
+
+/// Versions that existed but have run out, by the platform's changelog.
+const RETIRED_BEFORE: u32 = 21;
+
+/// Options of the stand-in.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FakeOptions {
+    /// Address to listen on. The control routes ask for no token: keep it on loopback.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
+    pub listen: SocketAddr,
+
+    /// Environment variable that holds the token to accept; without it, the demo token
+    /// `fake-token-for-local-use`.
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+
+    /// The token to accept. Filled from `token_env` by whoever may read the environment.
+    #[arg(skip)]
+    pub token: Option<SecretString>,
+
+    /// The only pixel (dataset) id that exists; without it, any number does.
+    #[arg(long, value_name = "ID")]
+    pub pixel: Option<String>,
+
+    /// API versions that are served.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "v21.0,v22.0,v23.0,v24.0,v25.0,v26.0"
+    )]
+    pub versions: Vec<String>,
+
+    /// Accepted events that are kept to be looked at.
+    #[arg(long, value_name = "EVENTS", default_value_t = 200_000)]
+    pub keep: usize,
+
+    /// Event ids that are remembered to find duplicates (about 60 bytes each).
+    #[arg(long, value_name = "IDS", default_value_t = 2_000_000)]
+    pub keep_ids: usize,
+
+    /// Requests that are kept to be looked at; their bodies share 32 MiB.
+    #[arg(long, value_name = "REQUESTS", default_value_t = 1_000)]
+    pub keep_requests: usize,
+
+    /// How far in the future an event may lie, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    pub max_future: i64,
+
+    /// Largest request body that is read, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    pub max_body: usize,
+
+    /// Start of the pseudo-random numbers behind fault probabilities and trace ids.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl Default for FakeOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8790)),
+            token_env: None,
+            token: None,
+            pixel: None,
+            versions: (21..=26).map(|version| format!("v{version}.0")).collect(),
+            keep: 200_000,
+            keep_ids: 2_000_000,
+            keep_requests: 1_000,
+            max_future: 3_600,
+            max_body: 16 << 20,
+            seed: 1,
+        }
+    }
+}
+
+/// What the stand-in knows; clones share it.
+#[derive(Debug, Clone)]
+pub struct FakeState(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: FakeOptions,
+    bounds: Bounds,
+    clock_offset_us: AtomicI64,
+    log: Mutex<Log>,
+    faults: Mutex<Faults>,
+}
+
+impl FakeState {
+    /// Starts with nothing received and no faults.
+    pub fn new(options: &FakeOptions) -> Self {
+        let bounds = Bounds {
+            events: options.keep,
+            ids: options.keep_ids,
+            requests: options.keep_requests,
+            body_bytes: 32 << 20,
+        };
+        Self(Arc::new(Inner {
+            bounds,
+            clock_offset_us: AtomicI64::new(0),
+            log: Mutex::new(Log::new(bounds)),
+            faults: Mutex::new(Faults::new(options.seed)),
+            options: options.clone(),
+        }))
+    }
+
+    /// Answers what `GET /_fake/summary` answers.
+    pub fn summary(&self) -> Value {
+        self.log().summary()
+    }
+
+    /// Moves the clock that ages and duplicates go by.
+    pub fn advance_clock(&self, seconds: i64) {
+        let offset_us = seconds.saturating_mul(1_000_000);
+        self.0.clock_offset_us.fetch_add(offset_us, Ordering::Relaxed);
+    }
+
+    /// Forgets events, requests, faults and the moved clock.
+    pub fn reset(&self) {
+        *self.log() = Log::new(self.0.bounds);
+        *self.faults() = Faults::new(self.0.options.seed);
+        self.0.clock_offset_us.store(0, Ordering::Relaxed);
+    }
+
+    fn now_us(&self) -> i64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX);
+        now.saturating_add(self.0.clock_offset_us.load(Ordering::Relaxed))
+    }
+
+    fn versions(&self) -> &[String] {
+        &self.0.options.versions
+    }
+
+    // A panic while the lock was held leaves counts that are still worth showing.
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trace(&self, request: u64) -> String {
+        let seed = scramble(self.0.options.seed);
+        format!("A{:016x}{:06x}", scramble(seed ^ request), request & 0xff_ffff)
+    }
+
+    fn token_matches(&self, token: &str) -> bool {
+        let expected =
+            self.0.options.token.as_ref().map_or(DEMO_TOKEN, ExposeSecret::expose_secret);
+        token == expected
+    }
+
+    fn check_path(&self, version: &str, pixel: &str) -> Result<(), Refusal> {
+        if !self.versions().iter().any(|known| known == version) {
+            let major = version.strip_prefix('v').and_then(|v| v.strip_suffix(".0"));
+            let retired = major
+                .and_then(|major| major.parse::<u32>().ok())
+                .is_some_and(|major| (1..RETIRED_BEFORE).contains(&major));
+            return Err(match self.versions().last() {
+                Some(newest) if retired => Refusal::retired_version(newest),
+                _ => Refusal::unknown_path(),
+            });
+        }
+        let exists = match &self.0.options.pixel {
+            Some(only) => only == pixel,
+            None => !pixel.is_empty() && pixel.bytes().all(|byte| byte.is_ascii_digit()),
+        };
+        if exists { Ok(()) } else { Err(Refusal::unknown_object()) }
+    }
+}
+
+/// Builds the routes; without [`serve`] a cut connection shows as an empty 503.
+pub fn router(state: FakeState) -> Router {
+    Router::new()
+        .route("/{version}/{pixel}/events", post(receive).fallback(unsupported))
+        .merge(control::routes())
+        .fallback(unsupported)
+        .with_state(state)
+}
+
+/// Serves on the listener until the future is dropped.
+pub async fn serve(options: &FakeOptions, listener: TcpListener) -> io::Result<()> {
+    serve_state(FakeState::new(options), listener).await
+}
+
+/// Serves a state that the caller keeps a handle of, until the future is dropped.
+pub async fn serve_state(state: FakeState, listener: TcpListener) -> io::Result<()> {
+    serve::serve(router(state), listener).await
+}

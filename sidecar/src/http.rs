@@ -1,0 +1,294 @@
+//! The one HTTP client: timeouts, size limit, no redirects, credentials, redaction.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use capi_core::destination::{CredentialSlot, Request, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Client, Url, redirect};
+use rustls::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Most bytes of an answer that are read. Platforms answer in hundreds.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// How long an idle connection to a platform is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Sends requests to platforms.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: Client,
+}
+
+/// Why a request brought no answer. Holds no URL, for one may hold a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The request could not be made of its parts: settings or credential are wrong.
+    #[error("request cannot be built")]
+    Build,
+    /// The URL is neither https nor loopback.
+    #[error("refuses to send in clear to another machine")]
+    InClear,
+    /// No connection: certainly not sent.
+    #[error("cannot connect")]
+    Connect,
+    /// No answer in time: perhaps sent.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection broke: perhaps sent.
+    #[error("connection broke before the answer")]
+    Broken,
+}
+
+impl SendError {
+    /// The reason on record.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Build => "request_not_built",
+            Self::InClear => "tls_required",
+            Self::Connect => "connect_failed",
+            Self::Timeout => "answer_timeout",
+            Self::Broken => "answer_lost",
+        }
+    }
+
+    /// Whether the platform may have got the request: `no` or `unknown`.
+    pub fn certainty(self) -> &'static str {
+        match self {
+            Self::Build | Self::InClear | Self::Connect => "no",
+            Self::Timeout | Self::Broken => "unknown",
+        }
+    }
+}
+
+/// The HTTP client cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("build the HTTP client")]
+pub struct ClientError(#[source] reqwest::Error);
+
+impl Http {
+    /// Builds the client. `timeout` runs from the start of a request to the end of its answer.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn new(
+        mut tls: ClientConfig,
+        connect_timeout: Duration,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(connect_timeout)
+            .timeout(timeout)
+            .pool_idle_timeout(IDLE)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("pg_capi/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(ClientError)?;
+        Ok(Self { client })
+    }
+
+    /// Sends one request with its credential in its slot and reads the answer.
+    pub async fn send(
+        &self,
+        request: Request,
+        slot: CredentialSlot,
+        credential: &SecretString,
+    ) -> Result<Response, SendError> {
+        let mut url = Url::parse(&request.url).map_err(|_| SendError::Build)?;
+        if url.scheme() != "https" && !is_loopback(&url) {
+            return Err(SendError::InClear);
+        }
+        let secret = credential.expose_secret();
+        let (name, value) = match slot {
+            CredentialSlot::Bearer => (AUTHORIZATION, Some(format!("Bearer {secret}"))),
+            CredentialSlot::Header(name) => {
+                (HeaderName::from_static(name), Some(secret.to_owned()))
+            }
+            CredentialSlot::Query(name) => {
+                url.query_pairs_mut().append_pair(name, secret);
+                (AUTHORIZATION, None)
+            }
+        };
+        let body = serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?;
+        // As a tree it is several times as large, and an answer may take long.
+        drop(request);
+        let mut builder =
+            self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        if let Some(value) = value {
+            let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Build)?;
+            value.set_sensitive(true);
+            builder = builder.header(name, value);
+        }
+        let answer = builder.send().await.map_err(|error| classify(&error))?;
+        read(answer).await
+    }
+}
+
+async fn read(mut answer: reqwest::Response) -> Result<Response, SendError> {
+    let status = answer.status().as_u16();
+    let headers = answer
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| classify(&error))? {
+        let room = ANSWER_LIMIT - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == ANSWER_LIMIT {
+            break;
+        }
+    }
+    Ok(Response { status, headers, body })
+}
+
+fn classify(error: &reqwest::Error) -> SendError {
+    if error.is_builder() {
+        SendError::Build
+    } else if error.is_connect() {
+        SendError::Connect
+    } else if error.is_timeout() {
+        SendError::Timeout
+    } else {
+        SendError::Broken
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
+
+    fn http() -> Http {
+        let tls = crate::tls::client(None).expect("TLS");
+        Http::new(tls, Duration::from_secs(1), Duration::from_millis(300)).expect("a client")
+    }
+
+    fn request(url: String) -> Request {
+        Request { url, body: json!({"data": []}), events: vec![] }
+    }
+
+    fn token() -> SecretString {
+        "EAAGsecret".into()
+    }
+
+    /// Answers one request with `answer` and hands back what it got; `None` says nothing at all.
+    async fn server(answer: Option<String>) -> (String, JoinHandle<(String, TcpStream)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let task = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut got = Vec::new();
+            while !got.ends_with(b"{\"data\":[]}") {
+                let mut buffer = [0; 4096];
+                let count = stream.read(&mut buffer).await.expect("a request");
+                got.extend_from_slice(&buffer[..count]);
+            }
+            if let Some(answer) = answer {
+                stream.write_all(answer.as_bytes()).await.ok();
+            }
+            (String::from_utf8(got).expect("text"), stream)
+        });
+        (format!("http://{address}/v26.0/1/events"), task)
+    }
+
+    fn ok(body: &str) -> Option<String> {
+        let length = body.len();
+        Some(format!("HTTP/1.1 200 OK\r\nX-App-Usage: {{}}\r\ncontent-length: {length}\r\n\r\n{body}"))
+    }
+
+    #[tokio::test]
+    async fn the_credential_goes_into_its_slot() {
+        for (slot, found) in [
+            (CredentialSlot::Bearer, "authorization: Bearer EAAGsecret"),
+            (CredentialSlot::Header("access-token"), "access-token: EAAGsecret"),
+            (CredentialSlot::Query("api_secret"), "/events?api_secret=EAAGsecret HTTP/1.1"),
+        ] {
+            let (url, task) = server(ok("{}")).await;
+            let answer = http().send(request(url), slot, &token()).await.expect("an answer");
+            assert_eq!((answer.status, answer.body.as_slice()), (200, &b"{}"[..]));
+            assert_eq!(answer.header("x-app-usage"), Some("{}"));
+            let (got, _) = task.await.expect("a request");
+            assert!(got.contains(found), "{got}");
+            assert!(got.contains("content-type: application/json"), "{got}");
+            assert_eq!(got.matches("EAAGsecret").count(), 1, "{got}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_is_not_followed() {
+        let answer = "HTTP/1.1 307 Away\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+        let (url, _task) = server(Some(answer.to_owned())).await;
+        let answer = http().send(request(url), CredentialSlot::Bearer, &token()).await;
+        assert_eq!(answer.expect("an answer").status, 307);
+    }
+
+    #[tokio::test]
+    async fn a_huge_answer_is_cut() {
+        let (url, _task) = server(ok(&"x".repeat(3 * ANSWER_LIMIT))).await;
+        let answer = http().send(request(url), CredentialSlot::Bearer, &token()).await;
+        assert_eq!(answer.expect("an answer").body.len(), ANSWER_LIMIT);
+    }
+
+    #[tokio::test]
+    async fn silence_is_a_timeout_and_perhaps_sent() {
+        let (url, _task) = server(None).await;
+        let task = tokio::spawn(async move {
+            http().send(request(url), CredentialSlot::Bearer, &token()).await.err()
+        });
+        let error = task.await.expect("no panic").expect("an error");
+        // The server's end stays open only while its task's result lives; both outcomes are unsure.
+        assert_eq!(error.certainty(), "unknown");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_perhaps_sent() {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+        let (url, task) = server(Some(answer.to_owned())).await;
+        let sending = tokio::spawn(async move {
+            http().send(request(url), CredentialSlot::Bearer, &token()).await.err()
+        });
+        drop(task.await.expect("a request"));
+        let error = sending.await.expect("no panic").expect("an error");
+        assert_eq!(error, SendError::Broken);
+        assert_eq!(error.certainty(), "unknown");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_certainly_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let url = format!("http://{address}/");
+        let error = http().send(request(url), CredentialSlot::Bearer, &token()).await.err();
+        assert_eq!(error, Some(SendError::Connect));
+        assert_eq!(SendError::Connect.certainty(), "no");
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_in_clear_to_another_machine() {
+        for url in ["http://example.com/", "http://127.0.0.1.example.com/", "http://[2001:db8::1]/"] {
+            let sent = http().send(request(url.into()), CredentialSlot::Bearer, &token()).await;
+            assert_eq!(sent.err(), Some(SendError::InClear), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credential_with_a_line_break_is_not_sent() {
+        let url = "http://127.0.0.1:1/".to_owned();
+        let credential = SecretString::from("a\r\nhost: b");
+        let sent = http().send(request(url), CredentialSlot::Bearer, &credential).await;
+        assert_eq!(sent.err(), Some(SendError::Build));
+    }
+}

@@ -1,0 +1,407 @@
+//! From the answer to one request to the arguments of `capi.record`. Pure.
+//!
+//! Each event of the batch is accounted for exactly once: settled by a receipt, or sent again.
+
+use std::time::Duration;
+
+use capi_core::destination::{Decision, Outcome, Reason, Unfit, Verdict};
+use serde_json::{Value, json};
+
+use crate::http::SendError;
+use crate::retry::{self, Health};
+
+/// How an event ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The platform took it.
+    Delivered,
+    /// The platform refused it, or would.
+    Refused,
+    /// Too old for the platform.
+    Expired,
+    /// The platform has no such event.
+    Unrouted,
+}
+
+impl Status {
+    /// The word in `capi.receipt`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Unrouted => "unrouted",
+        }
+    }
+}
+
+/// The final outcome of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The outbox id.
+    pub event: i64,
+    /// How it ends.
+    pub status: Status,
+    /// Why, unless it was delivered.
+    pub reason: Option<Reason>,
+}
+
+impl Settlement {
+    /// An event that is not sent at all.
+    pub fn unfit(event: i64, unfit: Unfit) -> Self {
+        let (status, reason) = match unfit {
+            Unfit::Unrouted(reason) => (Status::Unrouted, reason),
+            Unfit::Refused(reason) => (Status::Refused, reason),
+        };
+        Self { event, status, reason: Some(reason) }
+    }
+
+    /// An event that grew too old.
+    pub fn expired(event: i64) -> Self {
+        Self { event, status: Status::Expired, reason: Some(Reason::new("max_age")) }
+    }
+
+    /// An event with a column that this program cannot read.
+    pub fn unreadable(event: i64, column: &str) -> Self {
+        Self::refused(event, Reason(format!("unreadable_{column}")))
+    }
+
+    fn refused(event: i64, reason: Reason) -> Self {
+        Self { event, status: Status::Refused, reason: Some(reason) }
+    }
+}
+
+/// What becomes of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Every event has its own outcome.
+    Each,
+    /// The rest goes again; costs an attempt.
+    Retry,
+    /// The rest goes again; costs no attempt.
+    Wait,
+    /// The rest goes again in halves.
+    Split,
+    /// The destination stops.
+    Blocked,
+}
+
+impl Step {
+    /// The word that `capi.record` takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Each => "each",
+            Self::Retry => "retry",
+            Self::Wait => "wait",
+            Self::Split => "split",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// The arguments of `capi.record`, but for those that name the attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// HTTP status, if there was an answer.
+    pub http_status: Option<i32>,
+    /// The platform's id of the request.
+    pub request_id: Option<String>,
+    /// Why the batch as a whole was not delivered.
+    pub reason: Option<Reason>,
+    /// The answer reduced to codes and counts.
+    pub answer: Value,
+    /// What becomes of the batch.
+    pub step: Step,
+    /// Events that end here.
+    pub settled: Vec<Settlement>,
+    /// Events that go again.
+    pub again: Vec<i64>,
+    /// When they do.
+    pub due_in: Duration,
+    /// What the request told about the destination.
+    pub health: Health,
+}
+
+/// One batch on its way, by outbox ids. Together the three lists are the batch.
+#[derive(Clone, Debug, Default)]
+pub struct Flight {
+    /// Events that ended before the request: unfit or expired.
+    pub settled: Vec<Settlement>,
+    /// Events of the request, in its order.
+    pub sent: Vec<i64>,
+    /// Events that wait for another request.
+    pub unsent: Vec<i64>,
+    /// Earlier attempts that count.
+    pub tries: u32,
+}
+
+impl Flight {
+    /// The recording of a batch that needed no request.
+    pub fn without_request(self) -> Recording {
+        self.recording(Step::Each, None, Duration::ZERO, Health::Good)
+    }
+
+    /// The recording of an answer.
+    ///
+    /// `draw` is uniform in 0 to 1 and spreads the next attempts.
+    pub fn answered(self, status: u16, verdict: Verdict, draw: f64) -> Recording {
+        let Verdict { decision, hold, request_id, summary } = verdict;
+        let recording = self.decided(decision, draw);
+        Recording {
+            http_status: Some(status.into()),
+            request_id,
+            answer: summary,
+            health: hold.map_or(recording.health, Health::Hold),
+            ..recording
+        }
+    }
+
+    /// The recording of a request that brought no answer.
+    pub fn unanswered(self, error: SendError, draw: f64) -> Recording {
+        let reason = Some(Reason::new(error.reason()));
+        let recording = match error {
+            // Settings or credential are at fault, and no repetition mends them.
+            SendError::Build | SendError::InClear => {
+                self.recording(Step::Blocked, reason, Duration::ZERO, Health::Bad)
+            }
+            SendError::Connect | SendError::Timeout | SendError::Broken => {
+                let due_in = retry::backoff(self.tries, None, draw);
+                self.recording(Step::Retry, reason, due_in, Health::Bad)
+            }
+        };
+        Recording { answer: json!({"sent": error.certainty()}), ..recording }
+    }
+
+    fn decided(self, decision: Decision, draw: f64) -> Recording {
+        let backoff = |after| retry::backoff(self.tries, after, draw);
+        match decision {
+            Decision::Each(outcomes) if outcomes.len() == self.sent.len() => {
+                let asked = outcomes.iter().find_map(|outcome| match outcome {
+                    Outcome::Retry(reason) => Some(reason.clone()),
+                    _ => None,
+                });
+                let due_in = asked.as_ref().map_or(Duration::ZERO, |_| backoff(None));
+                let health = if asked.is_some() { Health::Bad } else { Health::Good };
+                self.each(outcomes).recording(Step::Each, asked, due_in, health)
+            }
+            // A platform's code that loses count must not settle the wrong events.
+            Decision::Each(_) => {
+                let due_in = backoff(None);
+                let reason = Reason::new("outcomes_miscounted");
+                self.recording(Step::Retry, Some(reason), due_in, Health::Bad)
+            }
+            // No platform of this version answers with a ticket, and nobody could poll it.
+            Decision::Accepted(_) => {
+                let reason = Reason::new("ticket_not_supported");
+                self.recording(Step::Blocked, Some(reason), Duration::ZERO, Health::Bad)
+            }
+            Decision::Retry { reason, after } => {
+                let due_in = backoff(after);
+                let health = after.map_or(Health::Bad, Health::Hold);
+                self.recording(Step::Retry, Some(reason), due_in, health)
+            }
+            Decision::Wait { reason, after } => {
+                let due_in = retry::wait(after, draw);
+                self.recording(Step::Wait, Some(reason), due_in, Health::Hold(after))
+            }
+            Decision::Split { reason } if self.sent.len() == 1 => {
+                self.each(vec![Outcome::Refused(reason.clone())]).recording(
+                    Step::Each,
+                    Some(reason),
+                    Duration::ZERO,
+                    Health::Good,
+                )
+            }
+            Decision::Split { reason } => {
+                self.recording(Step::Split, Some(reason), Duration::ZERO, Health::Good)
+            }
+            Decision::Blocked { reason } => {
+                self.recording(Step::Blocked, Some(reason), Duration::ZERO, Health::Bad)
+            }
+        }
+    }
+
+    /// Settles what was sent by its outcomes; what goes again joins the unsent.
+    fn each(mut self, outcomes: Vec<Outcome>) -> Self {
+        let mut again = Vec::new();
+        for (event, outcome) in std::mem::take(&mut self.sent).into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Delivered => self.settled.push(Settlement {
+                    event,
+                    status: Status::Delivered,
+                    reason: None,
+                }),
+                Outcome::Refused(reason) => self.settled.push(Settlement::refused(event, reason)),
+                Outcome::Retry(_) | Outcome::Again => again.push(event),
+            }
+        }
+        again.append(&mut self.unsent);
+        self.unsent = again;
+        self
+    }
+
+    fn recording(
+        self,
+        step: Step,
+        reason: Option<Reason>,
+        due_in: Duration,
+        health: Health,
+    ) -> Recording {
+        let mut again = self.sent;
+        again.extend(self.unsent);
+        Recording {
+            http_status: None,
+            request_id: None,
+            reason,
+            answer: json!({}),
+            step,
+            settled: self.settled,
+            again,
+            due_in,
+            health,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capi_core::destination::Ticket;
+    use proptest::prelude::*;
+
+    fn verdict(decision: Decision) -> Verdict {
+        Verdict { decision, hold: None, request_id: Some("A1".into()), summary: json!({"code": 1}) }
+    }
+
+    fn reason() -> Reason {
+        Reason::new("100/2804003")
+    }
+
+    fn flight(sent: &[i64]) -> Flight {
+        Flight { sent: sent.to_vec(), ..Flight::default() }
+    }
+
+    #[test]
+    fn delivered_events_are_settled() {
+        let decision = Decision::Each(vec![Outcome::Delivered, Outcome::Delivered]);
+        let recording = flight(&[4, 5]).answered(200, verdict(decision), 0.5);
+        assert_eq!(recording.step, Step::Each);
+        assert_eq!(recording.http_status, Some(200));
+        assert_eq!(recording.request_id.as_deref(), Some("A1"));
+        assert_eq!(recording.health, Health::Good);
+        assert!(recording.settled.iter().all(|s| s.status == Status::Delivered));
+        assert!(recording.again.is_empty());
+    }
+
+    #[test]
+    fn events_that_shared_a_request_with_a_refused_one_go_at_once() {
+        let outcomes = vec![Outcome::Again, Outcome::Refused(reason()), Outcome::Again];
+        let recording = flight(&[1, 2, 3]).answered(400, verdict(Decision::Each(outcomes)), 1.0);
+        assert_eq!(recording.again, [1, 3]);
+        assert_eq!(recording.due_in, Duration::ZERO);
+        assert_eq!(recording.settled, [Settlement::refused(2, reason())]);
+    }
+
+    #[test]
+    fn events_that_the_platform_wants_again_wait() {
+        let outcomes = vec![Outcome::Delivered, Outcome::Retry(reason())];
+        let recording = flight(&[1, 2]).answered(200, verdict(Decision::Each(outcomes)), 1.0);
+        assert_eq!(recording.again, [2]);
+        assert_eq!(recording.due_in, Duration::from_secs(1));
+        assert_eq!(recording.reason, Some(reason()));
+    }
+
+    #[test]
+    fn a_lone_event_that_would_be_split_is_refused() {
+        let decision = Decision::Split { reason: reason() };
+        let mut lone = flight(&[1]);
+        lone.unsent = vec![2];
+        let recording = lone.answered(400, verdict(decision.clone()), 0.0);
+        assert_eq!(recording.step, Step::Each);
+        assert_eq!(recording.settled, [Settlement::refused(1, reason())]);
+        assert_eq!(recording.again, [2]);
+        let recording = flight(&[1, 2]).answered(400, verdict(decision), 0.0);
+        assert_eq!(recording.step, Step::Split);
+        assert_eq!(recording.again, [1, 2]);
+    }
+
+    #[test]
+    fn a_throttled_batch_holds_the_destination() {
+        let after = Duration::from_secs(420);
+        let decision = Decision::Wait { reason: reason(), after };
+        let recording = flight(&[1]).answered(400, verdict(decision), 0.0);
+        assert_eq!((recording.step, recording.due_in), (Step::Wait, after));
+        assert_eq!(recording.health, Health::Hold(after));
+    }
+
+    #[test]
+    fn a_full_budget_holds_the_destination_though_all_was_delivered() {
+        let mut verdict = verdict(Decision::Each(vec![Outcome::Delivered]));
+        verdict.hold = Some(Duration::from_secs(60));
+        let recording = flight(&[1]).answered(200, verdict, 0.0);
+        assert_eq!(recording.health, Health::Hold(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn no_answer_is_a_retry_that_says_whether_it_was_sent() {
+        for (error, sent) in [(SendError::Connect, "no"), (SendError::Timeout, "unknown")] {
+            let recording = flight(&[1]).unanswered(error, 1.0);
+            assert_eq!(recording.step, Step::Retry);
+            assert_eq!(recording.answer, json!({"sent": sent}));
+            assert_eq!(recording.http_status, None);
+        }
+    }
+
+    fn any_outcome() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            Just(Outcome::Delivered),
+            Just(Outcome::Refused(reason())),
+            Just(Outcome::Retry(reason())),
+            Just(Outcome::Again),
+        ]
+    }
+
+    fn any_decision() -> impl Strategy<Value = Decision> {
+        prop_oneof![
+            prop::collection::vec(any_outcome(), 0..6).prop_map(Decision::Each),
+            Just(Decision::Accepted(Ticket("t".into()))),
+            Just(Decision::Retry { reason: reason(), after: None }),
+            Just(Decision::Retry { reason: reason(), after: Some(Duration::from_secs(9)) }),
+            Just(Decision::Wait { reason: reason(), after: Duration::from_secs(9) }),
+            Just(Decision::Split { reason: reason() }),
+            Just(Decision::Blocked { reason: reason() }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_is_accounted_for_exactly_once(
+            (settled, sent, unsent) in (0..4i64, 0..6i64, 0..4i64),
+            decision in any_decision(),
+            answered: bool,
+            tries: u32,
+            draw in 0.0..1.0f64,
+        ) {
+            let flight = Flight {
+                settled: (0..settled).map(Settlement::expired).collect(),
+                sent: (10..10 + sent).collect(),
+                unsent: (20..20 + unsent).collect(),
+                tries,
+            };
+            let mut expected: Vec<i64> = (0..settled).chain(10..10 + sent).chain(20..20 + unsent).collect();
+            let recording = match (answered, sent) {
+                (true, 1..) => flight.answered(400, verdict(decision), draw),
+                (false, 1..) => flight.unanswered(SendError::Timeout, draw),
+                _ => flight.without_request(),
+            };
+            let mut found: Vec<i64> = recording.settled.iter().map(|s| s.event).collect();
+            found.extend(&recording.again);
+            found.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(found, expected);
+            if recording.step == Step::Split {
+                prop_assert!(recording.again.len() > 1);
+            }
+        }
+    }
+}
