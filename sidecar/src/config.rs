@@ -16,6 +16,26 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::{Host, SslMode};
 use toml::{Table, Value};
 
+/// The settings of the help text, by key: meaning, unit, default.
+pub const SETTINGS: &[(&str, &str)] = &[
+    ("database_url", "postgres:// URL or key=value string; required"),
+    ("database_root_cert", "PEM file with further root certificates for the database"),
+    ("database_connections", "connections besides the bell's [6]"),
+    ("instance", "name that the database must bear [not compared]"),
+    ("worker", "name of this process in capi.attempt [capi- and a number]"),
+    ("concurrency", "requests in flight per destination [4]"),
+    ("lease", "seconds that a claimed batch belongs to its worker [60]"),
+    ("request_timeout", "seconds that a platform may take to answer [10]"),
+    ("connect_timeout", "seconds that connecting to a platform may take [3]"),
+    ("grace", "seconds that requests in flight may take after SIGTERM [10]"),
+    ("poll", "milliseconds between polls while awake [3]"),
+    ("sleep_after", "milliseconds without work before sleep [50]"),
+    ("safety_poll", "seconds between polls while asleep [6]"),
+    ("log", "filter such as info or capi_sidecar=debug [info]"),
+    ("log_format", "text or json [text]"),
+    ("credentials_dir", "directory with one file per credential [none]"),
+];
+
 /// Everything the sidecar can be told.
 #[derive(Debug)]
 pub struct Config {
@@ -189,6 +209,12 @@ impl Config {
         Self::read(&text, variable)
     }
 
+    /// Reads `file` without any environment.
+    #[cfg(test)]
+    pub(crate) fn read_text(file: &str) -> Result<Self, ConfigError> {
+        Self::read(file, |_| None)
+    }
+
     fn read(file: &str, environment: Environment) -> Result<Self, ConfigError> {
         let table = file.parse::<Table>().map_err(|error| {
             // The error's own text shows the line, and with it perhaps a secret.
@@ -199,6 +225,13 @@ impl Config {
         let config = settings.config()?;
         settings.finish()?;
         Ok(config)
+    }
+}
+
+impl Log {
+    /// Reads the environment alone, for commands without configuration.
+    pub fn load() -> Result<Self, ConfigError> {
+        Settings { table: Table::new(), environment: variable, known: Vec::new() }.log()
     }
 }
 
@@ -325,7 +358,8 @@ impl Settings {
     }
 }
 
-fn variable_of(key: &str) -> String {
+/// The variable of a setting.
+pub fn variable_of(key: &str) -> String {
     format!("CAPI_{}", key.to_uppercase())
 }
 
@@ -476,6 +510,19 @@ mod tests {
     }
 
     #[test]
+    fn the_help_text_knows_every_setting() {
+        let mut settings =
+            Settings { table: URL.parse().expect("TOML"), environment: nothing, known: vec![] };
+        settings.config().expect("a configuration");
+        let mut known = settings.known;
+        known.retain(|key| *key != "credentials");
+        let mut listed: Vec<_> = SETTINGS.iter().map(|(key, _)| *key).collect();
+        known.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(known, listed);
+    }
+
+    #[test]
     fn the_environment_wins_over_the_file() {
         fn environment(name: &str) -> Option<String> {
             match name {
@@ -512,10 +559,7 @@ mod tests {
             assert!(!error.contains("s3cret"), "{error}");
         }
         let error = Config::read("", nothing).expect_err("no URL").to_string();
-        assert_eq!(
-            error,
-            "setting database_url (environment: CAPI_DATABASE_URL) is required"
-        );
+        assert_eq!(error, "setting database_url (environment: CAPI_DATABASE_URL) is required");
         let error = Config::read("database_url = 'my s3cret'", nothing).expect_err("no URL");
         assert!(!format!("{error} {error:?}").contains("s3cret"));
     }
@@ -547,18 +591,22 @@ mod tests {
     fn credentials(directory: Option<PathBuf>) -> Credentials {
         fn environment(name: &str) -> Option<String> {
             match name {
-                "META_TOKEN" | "CAPI_DATABASE_URL" | "PGPASSWORD" => Some(" from-environment ".into()),
+                "META_TOKEN" | "CAPI_DATABASE_URL" | "PGPASSWORD" => {
+                    Some(" from-environment ".into())
+                }
                 "BROKEN" => Some("two\nlines".into()),
                 _ => None,
             }
         }
-        let table = ["META_TOKEN", "TABLE_TOKEN"].map(|name| (name.to_owned(), "from-table".into()));
+        let table =
+            ["META_TOKEN", "TABLE_TOKEN"].map(|name| (name.to_owned(), "from-table".into()));
         Credentials { table: table.into(), directory, environment }
     }
 
     #[test]
     fn credentials_come_from_environment_then_table_then_directory() {
-        let directory = std::env::temp_dir().join(format!("capi-credentials-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("capi-credentials-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         fs::write(directory.join("FILE_TOKEN"), "from-file\n").expect("a file");
         let credentials = credentials(Some(directory.clone()));

@@ -23,7 +23,7 @@ pub struct Crew {
     members: HashMap<i32, Member>,
     /// Active destinations that cannot be sent to from here, and the version that says so.
     skipped: HashMap<i32, Skipped>,
-    workers: JoinSet<i32>,
+    workers: JoinSet<()>,
     last_look: Instant,
 }
 
@@ -66,14 +66,9 @@ impl Crew {
 
     /// Whether the list of destinations must be read again for what the poll shows.
     pub fn is_stale(&mut self, polled: &[Polled]) -> bool {
-        while let Some(ended) = self.workers.try_join_next() {
-            // A worker that stopped by itself; one that was replaced has a successor by now.
-            if let Ok(id) = ended
-                && self.members.get(&id).is_some_and(|member| member.stop.is_closed())
-            {
-                self.members.remove(&id);
-            }
-        }
+        while self.workers.try_join_next().is_some() {}
+        // Those that stopped by themselves.
+        self.members.retain(|_, member| !member.stop.is_closed());
         let second_look = !self.skipped.is_empty() && self.last_look.elapsed() > SECOND_LOOK;
         let known = |id: &i32| {
             let member = self.members.get(id).map(|member| member.version);
@@ -126,10 +121,7 @@ impl Crew {
             line: line.clone(),
             stop: stopped,
         };
-        self.workers.spawn(async move {
-            worker.run().await;
-            id
-        });
+        self.workers.spawn(worker.run());
         self.members.insert(id, Member { version, line, stop });
     }
 

@@ -57,7 +57,11 @@ impl Rhythm {
         }
         if now.duration_since(self.last_work) < self.settings.sleep_after {
             // Whoever knows of work needs no poll; whoever does not must not wait for the others.
-            return if view.hungry && !view.idle { Next::Await } else { Next::Poll(self.settings.poll) };
+            return if view.hungry && !view.idle {
+                Next::Await
+            } else {
+                Next::Poll(self.settings.poll)
+            };
         }
         if view.told {
             return Next::Poll(self.slower());
@@ -125,11 +129,7 @@ async fn look(session: &Session, crew: &mut Crew) -> Result<View, QueueError> {
     attend(session, crew, &polled).await
 }
 
-async fn attend(
-    session: &Session,
-    crew: &mut Crew,
-    polled: &[Polled],
-) -> Result<View, QueueError> {
+async fn attend(session: &Session, crew: &mut Crew, polled: &[Polled]) -> Result<View, QueueError> {
     if crew.is_stale(polled) {
         crew.rebuild(session.destinations().await?);
     }
@@ -161,7 +161,9 @@ async fn sleep_armed(
                 debug!("awake");
                 return Ok(());
             }
-            () = sleep(pause) => bell.stand(session).await?,
+            () = sleep(pause) => if bell.stand(session).await? {
+                break;
+            },
             () = tools.nudge.notified() => {}
             _ = stop.changed() => {}
         }
@@ -208,14 +210,14 @@ impl Bell {
         Ok(())
     }
 
-    /// Stands for election now and then: the keeper may be gone.
-    async fn stand(&mut self, session: &Session) -> Result<(), QueueError> {
-        if !self.keeps && self.last_election.elapsed() >= ELECTION {
-            self.last_election = Instant::now();
-            self.keeps = session.bell_keep().await?;
-            self.arm(session).await?;
+    /// Stands for election now and then, for the keeper may be gone; true when elected.
+    async fn stand(&mut self, session: &Session) -> Result<bool, QueueError> {
+        if self.keeps || self.last_election.elapsed() < ELECTION {
+            return Ok(false);
         }
-        Ok(())
+        self.last_election = Instant::now();
+        self.keeps = session.bell_keep().await?;
+        Ok(self.keeps)
     }
 }
 

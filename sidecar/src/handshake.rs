@@ -35,9 +35,7 @@ pub enum Misfit {
         library: String,
     },
     /// The tables are of another version than the functions.
-    #[error(
-        "the extension is {extension} but its tables are {layout}: run `select capi.setup();`"
-    )]
+    #[error("the extension is {extension} but its tables are {layout}: run `select capi.setup();`")]
     Layout {
         /// Version of the extension.
         extension: String,
@@ -97,10 +95,9 @@ impl Handshake {
     /// Checks the configured name of the installation, if there is one.
     pub fn check_instance(&self, configured: Option<&str>) -> Result<(), Misfit> {
         match configured {
-            Some(name) if name != self.instance => Err(Misfit::Instance {
-                found: self.instance.clone(),
-                configured: name.to_owned(),
-            }),
+            Some(name) if name != self.instance => {
+                Err(Misfit::Instance { found: self.instance.clone(), configured: name.to_owned() })
+            }
             _ => Ok(()),
         }
     }

@@ -114,8 +114,7 @@ impl Http {
         let body = serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?;
         // As a tree it is several times as large, and an answer may take long.
         drop(request);
-        let mut builder =
-            self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        let mut builder = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(value) = value {
             let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Build)?;
             value.set_sensitive(true);
@@ -131,7 +130,9 @@ async fn read(mut answer: reqwest::Response) -> Result<Response, SendError> {
     let headers = answer
         .headers()
         .iter()
-        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
         .collect();
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| classify(&error))? {
@@ -205,7 +206,9 @@ mod tests {
 
     fn ok(body: &str) -> Option<String> {
         let length = body.len();
-        Some(format!("HTTP/1.1 200 OK\r\nX-App-Usage: {{}}\r\ncontent-length: {length}\r\n\r\n{body}"))
+        Some(format!(
+            "HTTP/1.1 200 OK\r\nX-App-Usage: {{}}\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
     }
 
     #[tokio::test]
@@ -228,7 +231,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_redirect_is_an_answer_and_is_not_followed() {
-        let answer = "HTTP/1.1 307 Away\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+        let answer =
+            "HTTP/1.1 307 Away\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
         let (url, _task) = server(Some(answer.to_owned())).await;
         let answer = http().send(request(url), CredentialSlot::Bearer, &token()).await;
         assert_eq!(answer.expect("an answer").status, 307);
@@ -278,7 +282,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_goes_in_clear_to_another_machine() {
-        for url in ["http://example.com/", "http://127.0.0.1.example.com/", "http://[2001:db8::1]/"] {
+        for url in ["http://example.com/", "http://127.0.0.1.example.com/", "http://[2001:db8::1]/"]
+        {
             let sent = http().send(request(url.into()), CredentialSlot::Bearer, &token()).await;
             assert_eq!(sent.err(), Some(SendError::InClear), "{url}");
         }

@@ -3,7 +3,7 @@
 //! Each call is a transaction of its own. Errors hold the SQLSTATE, and a message only where the
 //! message speaks of schema, rights or connection and not of data.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,9 +255,9 @@ impl Queue {
             .wait_timeout(Some(STATEMENT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT * 2))
             .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move {
-                    client.batch_execute(PREPARE).await.map_err(HookError::Backend)
-                })
+                Box::pin(
+                    async move { client.batch_execute(PREPARE).await.map_err(HookError::Backend) },
+                )
             }))
             .build()
             .map_err(|error| QueueError::Unreachable(Box::new(error)))?;
@@ -315,9 +315,8 @@ impl Queue {
         const SQL: &str = "select id, event_name, event_id, event_time_us, action_source, value, \
             currency, identity, facts from capi.claimed_events($1, $2)";
         let rows = self.rows(CALL, SQL, &[&claim.batch, &claim.token]).await?;
-        let event = |row: &Row| {
-            Ok(ClaimedEvent { id: column(row, CALL, "id")?, event: event(row, CALL)? })
-        };
+        let event =
+            |row: &Row| Ok(ClaimedEvent { id: column(row, CALL, "id")?, event: event(row, CALL)? });
         rows.iter().map(event).collect()
     }
 
@@ -372,8 +371,7 @@ impl Session {
             let rung = Arc::new(Notify::new());
             let heard = rung.clone();
             tokio::spawn(async move {
-                let mut next = || std::future::poll_fn(|cx| connection.poll_message(cx));
-                while let Some(Ok(message)) = next().await {
+                while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                     if matches!(message, AsyncMessage::Notification(_)) {
                         heard.notify_one();
                     }
@@ -500,8 +498,7 @@ impl Session {
     /// State and counts of every destination, as a JSON array of objects.
     pub async fn status(&self) -> Result<Value, QueueError> {
         const CALL: &str = "capi.status";
-        const SQL: &str =
-            "select coalesce(jsonb_agg(to_jsonb(s) order by s.destination), '[]') \
+        const SQL: &str = "select coalesce(jsonb_agg(to_jsonb(s) order by s.destination), '[]') \
              from capi.status() s";
         first(&self.rows(CALL, SQL, &[]).await?, CALL)
     }
@@ -607,10 +604,7 @@ fn event(row: &Row, call: &'static str) -> Result<Result<Event, &'static str>, Q
 struct Document<T>(Option<T>);
 
 impl<'a, T: DeserializeOwned> FromSql<'a> for Document<T> {
-    fn from_sql(
-        _: &Type,
-        raw: &'a [u8],
-    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         // One byte of version, then text.
         Ok(Self(raw.split_first().and_then(|(_, text)| serde_json::from_slice(text).ok())))
     }

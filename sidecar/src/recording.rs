@@ -204,14 +204,9 @@ impl Flight {
                 let due_in = retry::wait(after, draw);
                 self.recording(Step::Wait, Some(reason), due_in, Health::Hold(after))
             }
-            Decision::Split { reason } if self.sent.len() == 1 => {
-                self.each(vec![Outcome::Refused(reason.clone())]).recording(
-                    Step::Each,
-                    Some(reason),
-                    Duration::ZERO,
-                    Health::Good,
-                )
-            }
+            Decision::Split { reason } if self.sent.len() == 1 => self
+                .each(vec![Outcome::Refused(reason.clone())])
+                .recording(Step::Each, Some(reason), Duration::ZERO, Health::Good),
             Decision::Split { reason } => {
                 self.recording(Step::Split, Some(reason), Duration::ZERO, Health::Good)
             }
@@ -226,11 +221,10 @@ impl Flight {
         let mut again = Vec::new();
         for (event, outcome) in std::mem::take(&mut self.sent).into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered => self.settled.push(Settlement {
-                    event,
-                    status: Status::Delivered,
-                    reason: None,
-                }),
+                Outcome::Delivered => {
+                    let status = Status::Delivered;
+                    self.settled.push(Settlement { event, status, reason: None });
+                }
                 Outcome::Refused(reason) => self.settled.push(Settlement::refused(event, reason)),
                 Outcome::Retry(_) | Outcome::Again => again.push(event),
             }

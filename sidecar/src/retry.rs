@@ -99,8 +99,9 @@ mod tests {
 
     #[test]
     fn the_ceiling_doubles_up_to_ten_minutes() {
-        let ceilings: Vec<u64> =
-            [0, 1, 2, 5, 9, 10, 63, u32::MAX].map(|tries| backoff(tries, None, 1.0).as_secs()).into();
+        let ceilings: Vec<u64> = [0, 1, 2, 5, 9, 10, 63, u32::MAX]
+            .map(|tries| backoff(tries, None, 1.0).as_secs())
+            .into();
         assert_eq!(ceilings, [1, 2, 4, 32, 512, 600, 600, 600]);
     }
 

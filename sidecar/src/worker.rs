@@ -379,7 +379,7 @@ fn draw() -> f64 {
 }
 
 /// The clock. A clock before 1970 counts as 1970.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
@@ -424,14 +424,10 @@ mod tests {
         let platform = destination::build("meta", &json!({"pixel_id": "1"})).expect("settings");
         let now = Timestamp(100 * DAY);
         let unreadable = ClaimedEvent { id: 3, event: Err("currency") };
-        let events =
-            vec![event(1, 99 * DAY), event(2, 92 * DAY), unreadable, event(9, 99 * DAY)];
+        let events = vec![event(1, 99 * DAY), event(2, 92 * DAY), unreadable, event(9, 99 * DAY)];
         let (flight, fit) = sort(&claim(&[1, 2, 3, 4]), events, &*platform, now);
         assert_eq!(fit.iter().map(|event| event.id).collect::<Vec<_>>(), [1]);
-        assert_eq!(
-            flight.settled,
-            [Settlement::expired(2), Settlement::unreadable(3, "currency")]
-        );
+        assert_eq!(flight.settled, [Settlement::expired(2), Settlement::unreadable(3, "currency")]);
         assert_eq!(flight.unsent, [4], "a missing event stays with the batch");
         assert_eq!(flight.tries, 3);
     }

@@ -722,7 +722,10 @@ begin
                    set marketing_consent = answer = 'yes'
                   from shop.orders o
                  where o.id = undecided[1] and c.id = o.customer_id and c.marketing_consent is null;
-                update shop.orders set consent_noted_at = clock_timestamp() where id = undecided[1];
+                -- Every order of the customer, not this one only: each may have been waiting.
+                update shop.orders set consent_noted_at = clock_timestamp()
+                 where customer_id = (select o.customer_id from shop.orders o where o.id = undecided[1])
+                   and consent_noted_at is null;
                 commit;
             end if;
             undecided := undecided[2:];

@@ -1,1 +1,12 @@
-//! capi-tests
+//! What the end-to-end tests stand on: a private Postgres cluster, databases with the example
+//! shop, the fake platform, and the sidecar as a child process.
+//!
+//! The extension must be installed for the server that `pg_config` (or `PG_CONFIG`) belongs to:
+//! `cargo pgrx install --release -p pg_capi`.
+
+pub mod cluster;
+pub mod database;
+pub mod patience;
+pub mod platform;
+pub mod shop;
+pub mod sidecar;

@@ -93,6 +93,9 @@ impl<'a> Email<'a> {
         if local.is_empty() {
             return Err(DropReason::NotInForm);
         }
+        if placeholder::is_mailbox(&local, &self.text[self.at + 1..]) {
+            return Err(DropReason::Placeholder);
+        }
         local.push_str(&self.text[self.at..]);
         Ok(Cow::Owned(local))
     }

@@ -94,8 +94,9 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(v6: Ipv6Addr) -> bool {
-    !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast())
-        && !(v6.is_unique_local() || v6.is_unicast_link_local())
+    let reserved = v6.is_loopback() || v6.is_unspecified() || v6.is_multicast();
+    let local = v6.is_unique_local() || v6.is_unicast_link_local();
+    !(reserved || local)
 }
 
 #[cfg(test)]

@@ -187,11 +187,11 @@ pub fn normalize(
     debug_assert!(PLATFORMS.contains(&platform));
     let parsed = Parsed::parse(identifier, value, context)?;
     match parsed {
-        Parsed::Digest(identifier, digest) if serves_digest(identifier, platform) => {
+        Parsed::Digest(digest) if serves_digest(identifier, platform) => {
             Ok(Normalized::Digest(digest))
         }
-        Parsed::Digest(..) => Err(DropReason::DigestOfOtherForm),
-        parsed => parsed.form(platform).map(|text| Normalized::Text(text.into_owned())),
+        Parsed::Digest(_) => Err(DropReason::DigestOfOtherForm),
+        parsed => parsed.form(identifier, platform).map(|text| Normalized::Text(text.into_owned())),
     }
 }
 
@@ -222,11 +222,11 @@ pub fn hash_all(identifier: Identifier, values: &[&str], context: &Context<'_>) 
     }
     for platforms in identifier.forms() {
         let first = platforms[0];
-        if parsed.iter().all(|value| value.has_metas_form(first)) {
+        if parsed.iter().all(|value| value.has_metas_form(identifier, first)) {
             continue;
         }
         let mut digests = Vec::with_capacity(parsed.len());
-        for digest in parsed.iter().filter_map(|value| value.digest_for(first)) {
+        for digest in parsed.iter().filter_map(|value| value.digest_for(identifier, first)) {
             push(&mut digests, digest);
         }
         hashed.forms.extend(platforms.iter().map(|platform| (*platform, digests.clone())));
@@ -259,7 +259,7 @@ enum Parsed<'a> {
     Zip(zip::Zip<'a>),
     Country(country::Country),
     ExternalId(external_id::ExternalId<'a>),
-    Digest(Identifier, Digest),
+    Digest(Digest),
 }
 
 impl<'a> Parsed<'a> {
@@ -272,10 +272,10 @@ impl<'a> Parsed<'a> {
             return if placeholder::is_digest_of_none(&digest) {
                 Err(DropReason::Placeholder)
             } else {
-                Ok(Self::Digest(identifier, digest))
+                Ok(Self::Digest(digest))
             };
         }
-        Ok(match identifier {
+        let parsed = match identifier {
             Identifier::Email => Self::Email(email::Email::parse(value)?),
             Identifier::Phone => {
                 let country = context.phone_country.or(context.country);
@@ -292,7 +292,12 @@ impl<'a> Parsed<'a> {
             Identifier::Zip => Self::Zip(zip::Zip::parse(value, context.country)?),
             Identifier::Country => Self::Country(country::Country::parse(value)?),
             Identifier::ExternalId => Self::ExternalId(external_id::ExternalId::parse(value)?),
-        })
+        };
+        // `N-O-N-E` is a placeholder once its hyphens are gone.
+        if placeholder::is_placeholder(identifier, parsed.metas_form()) {
+            return Err(DropReason::Placeholder);
+        }
+        Ok(parsed)
     }
 
     fn metas_form(&self) -> &str {
@@ -307,12 +312,14 @@ impl<'a> Parsed<'a> {
             Self::Zip(zip) => zip.as_str(),
             Self::Country(country) => country.as_str(),
             Self::ExternalId(id) => id.as_str(),
-            Self::Digest(_, digest) => digest.as_str(),
+            Self::Digest(digest) => digest.as_str(),
         }
     }
 
-    fn form(&self, platform: &str) -> Result<Cow<'_, str>, DropReason> {
-        match (self, platform) {
+    /// The text of a platform's form, which is no placeholder either: `Mr. Unknown` is one for
+    /// Google only.
+    fn form(&self, identifier: Identifier, platform: &str) -> Result<Cow<'_, str>, DropReason> {
+        let form = match (self, platform) {
             (Self::Email(email), "ga4") => email.ga4(),
             (Self::Email(email), "google_ads") => email.google_ads(),
             (Self::Email(email), "reddit") => email.reddit(),
@@ -328,33 +335,35 @@ impl<'a> Parsed<'a> {
             (Self::Zip(zip), "pinterest") => zip.pinterest(),
             (Self::Zip(zip), "tiktok") => zip.tiktok(),
             (Self::ExternalId(id), platform) if platform != "meta" => {
-                Ok(Cow::Borrowed(id.verbatim()))
+                return Ok(Cow::Borrowed(id.verbatim()));
             }
-            _ => Ok(Cow::Borrowed(self.metas_form())),
+            _ => return Ok(Cow::Borrowed(self.metas_form())),
+        }?;
+        if placeholder::is_placeholder(identifier, &form) {
+            return Err(DropReason::Placeholder);
         }
+        Ok(form)
     }
 
     fn digest(&self) -> Digest {
         match self {
-            Self::Digest(_, digest) => digest.clone(),
+            Self::Digest(digest) => digest.clone(),
             _ => Digest::of(self.metas_form()),
         }
     }
 
-    fn digest_for(&self, platform: &str) -> Option<Digest> {
+    fn digest_for(&self, identifier: Identifier, platform: &str) -> Option<Digest> {
         match self {
-            Self::Digest(identifier, digest) => {
-                serves_digest(*identifier, platform).then(|| digest.clone())
-            }
-            _ => self.form(platform).ok().map(|text| Digest::of(&text)),
+            Self::Digest(digest) => serves_digest(identifier, platform).then(|| digest.clone()),
+            _ => self.form(identifier, platform).ok().map(|text| Digest::of(&text)),
         }
     }
 
     /// Whether nothing needs to be stored for this platform.
-    fn has_metas_form(&self, platform: &str) -> bool {
+    fn has_metas_form(&self, identifier: Identifier, platform: &str) -> bool {
         match self {
-            Self::Digest(identifier, _) => serves_digest(*identifier, platform),
-            _ => self.form(platform).is_ok_and(|text| text == self.metas_form()),
+            Self::Digest(_) => serves_digest(identifier, platform),
+            _ => self.form(identifier, platform).is_ok_and(|text| text == self.metas_form()),
         }
     }
 }

@@ -104,7 +104,10 @@ impl<'a> Written<'a> {
     /// Reads an international number; `digits` are those behind a prefix that is no `+`.
     fn international(&self, digits: Option<&str>) -> Result<Phone, DropReason> {
         let behind_plus = digits.unwrap_or(&self.digits);
-        let (plan, _) = Plan::of_digits(behind_plus).ok_or(DropReason::ImpossibleNumber)?;
+        let (plan, rest) = Plan::of_digits(behind_plus).ok_or(DropReason::ImpossibleNumber)?;
+        if let Some(number) = self.plain(plan, None, rest) {
+            return Ok(number);
+        }
         let parser = plan.parser();
         let number = match digits {
             None if !self.is_plain => parser.parse(self.text, None),
@@ -140,6 +143,9 @@ impl<'a> Written<'a> {
         if let Some(abroad) = plan.without_exit_code(country, digits) {
             return self.international(Some(abroad));
         }
+        if !starts_with_code && let Some(number) = self.plain(plan, Some(country), digits) {
+            return Ok(number);
+        }
         let region = Region::from_code(&country.to_ascii_uppercase()).ok();
         match parser.parse(self.text, region) {
             Ok(number) if parser.is_valid_number(&number) => Ok(Phone::from(parser, &number)),
@@ -148,8 +154,22 @@ impl<'a> Written<'a> {
         }
     }
 
+    /// Reads digits that need no parsing, several times faster than the parser would: only
+    /// their validity is left to it.
+    fn plain(&self, plan: &Plan, country: Option<&str>, digits: &str) -> Option<Phone> {
+        let national = plan.national(country, digits).filter(|_| self.is_plain)?;
+        let national_number = national.parse().ok()?;
+        let country_code = plan.code.into();
+        let number = PhoneNumber { country_code, national_number, ..PhoneNumber::default() };
+        let is_valid = plan.parser().is_valid_number(&number);
+        is_valid.then(|| Phone(format!("+{country_code}{national}")))
+    }
+
     fn valid_behind_plus(&self) -> Option<Phone> {
-        let (plan, _) = Plan::of_digits(&self.digits)?;
+        let (plan, rest) = Plan::of_digits(&self.digits)?;
+        if let Some(number) = self.plain(plan, None, rest) {
+            return Some(number);
+        }
         let parser = plan.parser();
         let text = format!("+{}{}", self.digits, self.tail());
         let number = parser.parse(text, None).ok()?;

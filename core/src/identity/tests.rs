@@ -88,6 +88,16 @@ fn debug_shows_no_clear_text() {
     assert_eq!(format!("{:?}", super::phone::Phone::parse("+33612345678", None)), "Ok(Phone(..))");
 }
 
+#[test]
+fn no_form_is_a_placeholder() {
+    let dropped = Err(DropReason::Placeholder);
+    assert_eq!(text(Identifier::FirstName, "N-O-N-E", "meta"), dropped);
+    assert_eq!(text(Identifier::FirstName, "Mr. Unknown", "meta").as_deref(), Ok("mrunknown"));
+    assert_eq!(text(Identifier::FirstName, "Mr. Unknown", "google_ads"), dropped);
+    assert_eq!(text(Identifier::LastName, "- Jr.", "google_ads"), dropped);
+    assert_eq!(text(Identifier::Email, "no.reply@gmail.com", "ga4"), dropped);
+}
+
 fn context() -> impl Strategy<Value = (Option<&'static str>, Option<&'static str>)> {
     let country = prop::sample::select(vec![
         None,
@@ -124,7 +134,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(proptest::test_runner::Config::with_cases(2_000))]
+    #![proptest_config(proptest::test_runner::Config::with_cases(1_000))]
 
     #[test]
     fn a_normalised_value_is_left_alone(

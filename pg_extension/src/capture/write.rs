@@ -3,13 +3,14 @@
 use capi_core::capture::{Fault, NewEvent};
 use capi_core::hash::fingerprint;
 use capi_core::time::Timestamp;
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::prelude::*;
-use pgrx::spi::{self, OwnedPreparedStatement, SpiClient};
+use pgrx::spi::{self, OwnedPreparedStatement, SpiClient, SpiTupleTable};
 use pgrx::{PgOid, Uuid};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::thread::LocalKey;
 
 use super::clock;
 use super::guard::as_role;
@@ -117,8 +118,29 @@ on conflict (source, key) where resolved_at is null
 do update set times = capture_error.times + 1, last_at = clock_timestamp(),
     sqlstate = excluded.sqlstate, reason = excluded.reason, field = excluded.field";
 
+/// A statement that a backend plans once.
+type Kept = RefCell<Option<OwnedPreparedStatement>>;
+
 thread_local! {
-    static INSERT_PLAN: RefCell<Option<OwnedPreparedStatement>> = const { RefCell::new(None) };
+    static INSERT_PLAN: Kept = const { RefCell::new(None) };
+    static EXISTING_PLAN: Kept = const { RefCell::new(None) };
+}
+
+/// Runs a statement that is planned once per backend.
+fn run_kept<'conn>(
+    plan: &'static LocalKey<Kept>,
+    client: &mut SpiClient<'conn>,
+    sql: &str,
+    types: &[pg_sys::Oid],
+    args: &[DatumWithOid<'_>],
+) -> Result<SpiTupleTable<'conn>, spi::Error> {
+    plan.with_borrow_mut(|plan| {
+        if plan.is_none() {
+            let types: Vec<PgOid> = types.iter().copied().map(PgOid::from).collect();
+            *plan = Some(client.prepare_mut(sql, &types)?.keep());
+        }
+        client.update(plan.as_ref().expect("prepared above"), None, args)
+    })
 }
 
 /// One event as the columns of the insert.
@@ -181,14 +203,7 @@ fn insert(
         source.version.into(),
         capi_core::RULES_VERSION.into(),
     ];
-    INSERT_PLAN.with_borrow_mut(|plan| {
-        if plan.is_none() {
-            let types: Vec<PgOid> = INSERT_TYPES.into_iter().map(PgOid::from).collect();
-            *plan = Some(client.prepare_mut(INSERT, &types)?.keep());
-        }
-        let plan = plan.as_ref().expect("prepared above");
-        Ok(client.update(plan, None, &args)?.len())
-    })
+    Ok(run_kept(&INSERT_PLAN, client, INSERT, &INSERT_TYPES, &args)?.len())
 }
 
 /// Judges events whose key was there already: rewritten, repeated, or an id of another row.
@@ -200,7 +215,9 @@ fn existing(
 ) -> Result<Vec<Failed>, spi::Error> {
     let hashes: Vec<Uuid> = columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect();
     let mut held = HashMap::new();
-    for row in client.update(EXISTING, None, &[hashes.into()])? {
+    let found =
+        run_kept(&EXISTING_PLAN, client, EXISTING, &[pg_sys::UUIDARRAYOID], &[hashes.into()])?;
+    for row in found {
         if let (Some(hash), Some(key_hash), Some(event), Some(captured_at), Some(mine)) = (
             row.get::<Uuid>(1)?,
             row.get::<i64>(2)?,

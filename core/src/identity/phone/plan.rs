@@ -30,6 +30,12 @@ struct Region {
     name: &'static str,
     /// The regular expression of the prefix for dialling abroad, anchored at both ends.
     exit_code: &'static str,
+    /// The regular expression of what stands before a national number, likewise anchored.
+    trunk: &'static str,
+    /// Whether the trunk prefix is rewritten, as in `9` for `15` in Argentina.
+    is_rewritten: bool,
+    /// Whether it stands for the calling code.
+    is_main: bool,
     message: &'static [u8],
 }
 
@@ -80,6 +86,37 @@ impl Plan {
         Some(&digits[found.end()..]).filter(|rest| !rest.is_empty())
     }
 
+    /// Cuts the trunk prefix from digits dialled in `country`, or behind the calling code where
+    /// that is none, if it is plain which digits are meant: the plan has an ordinary prefix or
+    /// none, and the digits begin with no other.
+    pub(super) fn national<'d>(&self, country: Option<&str>, digits: &'d str) -> Option<&'d str> {
+        let region = match country {
+            Some(country) => self.region(country)?,
+            None => self.regions.iter().find(|region| region.is_main)?,
+        };
+        let trunk = match (region.trunk, region.is_rewritten) {
+            ("", _) => None,
+            ("^(?:0)$", false) => Some('0'),
+            // The United Kingdom's relay service has a prefix of its own.
+            ("^(?:0|180020)$", false) if !digits.starts_with("18") => Some('0'),
+            ("^(?:1)$", false) => Some('1'),
+            _ => return None,
+        };
+        let national = match (digits.strip_prefix(trunk.unwrap_or('x')), country) {
+            (Some(rest), Some(_)) => rest,
+            (Some(_), None) => return None,
+            (None, _) => digits,
+        };
+        // Zeros in front and a second prefix are for the parser, and so are prefixes for dialling
+        // abroad that do not begin with a zero, or with one that could be the trunk prefix.
+        let is_usual = matches!(
+            region.exit_code,
+            "^(?:00)$" | "^(?:011)$" | "^(?:0[09])$" | r"^(?:0[0-3]\d)$"
+        );
+        let is_plain = !national.starts_with('0') && !national.starts_with(trunk.unwrap_or('x'));
+        (is_plain && (is_usual || country.is_none())).then_some(national)
+    }
+
     fn region(&self, country: &str) -> Option<&Region> {
         self.regions.iter().find(|region| region.name.eq_ignore_ascii_case(country))
     }
@@ -92,22 +129,31 @@ fn index() -> Vec<Plan> {
     while !bytes.is_empty() {
         let Field::Bytes(1, message) = next_field(&mut bytes) else { continue };
         let (mut name, mut exit_code, mut code) = ("", "", 0);
+        let (mut trunk, mut is_rewritten, mut is_main) = ("", false, false);
         let mut fields = message;
         while !fields.is_empty() {
             match next_field(&mut fields) {
                 Field::Bytes(9, text) => name = str::from_utf8(text).unwrap_or_default(),
                 Field::Number(10, number) => code = u16::try_from(number).unwrap_or_default(),
                 Field::Bytes(11, text) => exit_code = str::from_utf8(text).unwrap_or_default(),
+                Field::Bytes(15, text) => trunk = str::from_utf8(text).unwrap_or_default(),
+                Field::Bytes(16, _) => is_rewritten = true,
+                Field::Number(22, number) => is_main = number == 1,
                 _ => {}
             }
         }
-        let region = Region { name, exit_code, message };
+        let region = Region { name, exit_code, trunk, is_rewritten, is_main, message };
         match plans.binary_search_by_key(&code, |plan| plan.code) {
             Ok(found) => plans[found].regions.push(region),
             Err(place) => {
                 let plan = Plan { code, regions: vec![region], parser: OnceLock::new() };
                 plans.insert(place, plan);
             }
+        }
+    }
+    for plan in &mut plans {
+        if let [only] = plan.regions.as_mut_slice() {
+            only.is_main = true;
         }
     }
     plans

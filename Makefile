@@ -1,0 +1,29 @@
+# The two commands: `make demo` shows everything at work, `make test` proves it. Both do all of
+# their own set-up, as often as you like.
+.PHONY: help demo demo-stop test lint fmt install
+
+help:
+	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
+	@echo "make demo KEEP=1  the same, and leave everything running"
+	@echo "make demo-stop    stop what KEEP=1 left running"
+	@echo "make test         set up and run every check and test"
+	@echo "make lint         format, clippy and rustdoc only"
+	@echo "make install      build the extension and install it into the Postgres of pg_config"
+
+demo:
+	@KEEP=$(KEEP) ORDERS=$(ORDERS) scripts/demo.sh
+
+demo-stop:
+	@scripts/demo.sh stop
+
+test:
+	@scripts/test.sh
+
+lint:
+	@scripts/lint.sh
+
+fmt:
+	cargo fmt --all
+
+install:
+	@. scripts/setup.sh && setup_machine && install_extension

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# The whole product on one machine: a private Postgres, the extension, the example shop, the
+# sidecar and a local stand-in for Meta. Orders are placed while the sidecar runs; at the end the
+# shop's tables, the outbox and what the stand-in received must agree, per currency.
+. "$(dirname "$0")/setup.sh"
+
+ORDERS=${ORDERS:-1200}
+KEEP=${KEEP:-}
+HERE=$ROOT/.demo
+PORT=${DEMO_PORT:-54329}
+FAKE=127.0.0.1:${DEMO_FAKE_PORT:-8790}
+
+# The postgres user must reach the folder; below a private home directory it cannot.
+place_folder() {
+    mkdir -p "$HERE"
+    if [ "$(id -u)" = 0 ] && ! as_postgres test -x "$HERE"; then
+        HERE=/var/tmp/pg_capi-demo
+        mkdir -p "$HERE"
+        say "user postgres cannot enter the checkout: using $HERE"
+    fi
+    if [ "$(id -u)" = 0 ]; then chown postgres "$HERE"; fi
+}
+
+stop_all() {
+    local name pid
+    for name in sidecar fake; do
+        if [ -f "$HERE/$name.pid" ]; then
+            pid=$(cat "$HERE/$name.pid")
+            kill "$pid" 2>/dev/null || true
+            for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+            rm -f "$HERE/$name.pid"
+        fi
+    done
+    if [ -f "$HERE/data/postmaster.pid" ]; then
+        as_postgres "$PG_BIN/pg_ctl" -D "$HERE/data" -m fast -w stop >/dev/null 2>&1 || true
+    fi
+}
+
+sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
+
+# Waits until a command succeeds, or gives up with a message.
+until_true() {
+    local seconds=$1 what=$2 deadline=$((SECONDS + $1))
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt "$deadline" ] || die "gave up after $seconds seconds waiting until $what"
+        sleep 0.1
+    done
+}
+
+setup_machine
+place_folder
+export PGHOST=$HERE PGPORT=$PORT PGUSER=postgres PGDATABASE=shop PATH="$PG_BIN:$PATH"
+if [ "${1:-}" = stop ]; then
+    stop_all
+    say "stopped"
+    exit 0
+fi
+stop_all
+trap 'stop_all' EXIT
+install_extension
+build_sidecar
+
+say "starting a private Postgres $PG_MAJOR in ${HERE#"$ROOT"/}"
+rm -rf "$HERE/data"
+quietly as_postgres "$PG_BIN/initdb" -D "$HERE/data" -A trust -U postgres -E UTF8 --locale=C.UTF-8
+as_postgres tee -a "$HERE/data/postgresql.conf" >/dev/null <<CONF
+port = $PORT
+unix_socket_directories = '$HERE'
+listen_addresses = ''
+max_prepared_transactions = 10
+CONF
+quietly as_postgres "$PG_BIN/pg_ctl" -D "$HERE/data" -l "$HERE/postgres.log" -w start
+createdb -w shop --maintenance-db=postgres
+
+say "the shop: tables, products, conversion views; no order yet"
+sql -v orders=0 -f sql/examples/shop.sql >/dev/null
+
+say "the extension, a destination, and tracking of two views"
+export META_TOKEN=demo-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
+sql >/dev/null <<SQL
+create extension pg_capi;
+select capi.setup(instance => 'demo');
+create role demo_sidecar login in role capi_sidecar;
+create role demo_app login in role shop_app;
+select capi.create_destination('meta-eu', platform => 'meta', credential => 'META_TOKEN',
+    settings => '{"pixel_id": "1234567890", "endpoint": "http://$FAKE"}');
+select capi.track('shop.orders', conversions => 'shop.purchases', destinations => '{meta-eu}');
+select capi.track('shop.enquiries', conversions => 'shop.leads', destinations => '{meta-eu}');
+select capi.resume('meta-eu');
+SQL
+
+say "the stand-in for Meta on $FAKE and the sidecar"
+"$CAPI_BIN" fake --listen "$FAKE" --token-env META_TOKEN --pixel 1234567890 2>"$HERE/fake.log" &
+echo $! >"$HERE/fake.pid"
+until_true 20 "the stand-in listens" curl -sf "http://$FAKE/_fake/health"
+export CAPI_DATABASE_URL="host=$HERE port=$PORT user=demo_sidecar dbname=shop" CAPI_INSTANCE=demo
+"$CAPI_BIN" check
+"$CAPI_BIN" run 2>"$HERE/sidecar.log" &
+echo $! >"$HERE/sidecar.pid"
+
+say "placing $ORDERS orders as the application does: pending, then paid, some never, some cancelled"
+PGUSER=demo_app sql -c "call shop.trade($ORDERS, pause_ms => 4)" &
+shop=$!
+while kill -0 $shop 2>/dev/null; do
+    sleep 2
+    printf '       %s\n' "$(sql -At -c "select count(*) || ' orders, ' || count(*) filter (where paid_at is not null) || ' paid; '
+        || (select count(*) from capi.receipt) || ' events settled' from shop.orders")" >&2
+done
+wait $shop
+
+say "waiting until everything is settled"
+settled() {
+    [ "$(sql -At -c "select count(*) from capi.delivery where status in ('pending', 'sending', 'retrying', 'accepted')")" = 0 ]
+}
+until_true 120 "all events are settled" settled
+
+say "some rows of capi.delivery"
+sql -P pager=off -P border=2 -c "
+    select source, key, event_name, value, currency, status, reason, request_id, dropped_fields
+    from capi.delivery
+    order by status <> 'delivered', dropped_fields = '{}', event limit 4" -c "
+    select source, event_name, status, reason, count(*), count(*) filter (where possible_duplicate) as possible_doubles
+    from capi.delivery group by 1, 2, 3, 4 order by 1, 2, 3, 4"
+say "one request body, as the stand-in received it"
+request=$(curl -sf "http://$FAKE/_fake/events?limit=1")
+sql -At -v request="$request" <<'SQL'
+select jsonb_pretty(:'request'::jsonb -> 'events' -> 0 -> 'event');
+SQL
+
+say "the books"
+curl -sf "http://$FAKE/_fake/events?limit=200000" >"$HERE/received.json"
+curl -sf "http://$FAKE/_fake/summary" >"$HERE/summary.json"
+RECEIVED=$HERE/received.json SUMMARY=$HERE/summary.json \
+    sql -P pager=off -P border=2 -f scripts/books.sql >"$HERE/books.txt"
+sed '$d' "$HERE/books.txt"
+line=$(tail -n 1 "$HERE/books.txt")
+
+if [ -n "$KEEP" ]; then
+    trap - EXIT
+    say "everything keeps running. Look around:
+         export PGHOST=$HERE PGPORT=$PORT PGUSER=postgres PGDATABASE=shop
+         psql -c 'select * from capi.delivery limit 5'
+         psql -c 'call shop.trade(100)'                 more orders
+         CAPI_DATABASE_URL='$CAPI_DATABASE_URL' $CAPI_BIN status
+         curl -s http://$FAKE/_fake/summary
+         tail -f $HERE/sidecar.log
+         make demo-stop                                 when you are done"
+else
+    stop_all
+    trap - EXIT
+fi
+printf '%s\n' "$line"
+case $line in *agree=no*) exit 1 ;; esac

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Format, clippy and rustdoc, with warnings denied.
+. "$(dirname "$0")/setup.sh"
+setup_machine
+features=(--no-default-features --features "pg$PG_MAJOR")
+say "format"
+cargo fmt --all --check
+say "clippy"
+cargo clippy -q -p capi-core -p capi-sidecar -p capi-tests --all-targets -- -D warnings
+cargo clippy -q -p pg_capi "${features[@]}" -- -D warnings
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p capi-core -p capi-sidecar
+RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p pg_capi "${features[@]}" --document-private-items

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Everything: lints, unit and property tests, vectors in Rust and SQL, pgrx tests, end to end.
+. "$(dirname "$0")/setup.sh"
+setup_machine
+
+scripts/lint.sh
+
+say "unit and property tests, vectors in Rust"
+cargo test -q -p capi-core -p capi-sidecar
+
+install_extension
+build_sidecar
+say "end to end: a private Postgres, the sidecar, and the fake platform on loopback"
+cargo test -q -p capi-tests
+
+say "pgrx tests inside Postgres $PG_MAJOR"
+data=$(mktemp -d)
+chmod 711 "$data"
+trap 'rm -rf "$data"' EXIT
+runas=()
+if [ "$(id -u)" = 0 ]; then
+    chown postgres "$data"
+    runas=(--runas postgres --pgdata "$data")
+fi
+(cd pg_extension && cargo pgrx test "${runas[@]}" --no-default-features "pg$PG_MAJOR")
+
+say "all passed"

@@ -1,0 +1,214 @@
+//! A database per test, and sessions on it that speak plain SQL.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use crate::cluster::Cluster;
+use crate::patience::eventually;
+
+/// A session. Queries go as text: tests read like psql.
+pub struct Session {
+    client: Client,
+}
+
+/// How the server refused a statement.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub code: String,
+    /// The message.
+    pub message: String,
+    /// The hint, or an empty text.
+    pub hint: String,
+    /// The detail, or an empty text.
+    pub detail: String,
+}
+
+impl Session {
+    /// Connects as this role.
+    pub async fn connect(cluster: &Cluster, database: &str, role: &str) -> Self {
+        let mut config = Config::new();
+        config.host_path(cluster.folder()).dbname(database).user(role);
+        let (client, connection) = config.connect(NoTls).await.expect("a connection");
+        // Ends when the client is dropped, or with the server.
+        tokio::spawn(connection);
+        Self { client }
+    }
+
+    /// The driver's client, where text is not enough.
+    pub fn driver(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// Runs statements and gives the rows of the last one as texts, or how it was refused.
+    pub async fn ask(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Refusal> {
+        let answer = self.client.simple_query(sql).await.map_err(|error| {
+            let db = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error}"));
+            Refusal {
+                code: db.code().code().to_owned(),
+                message: db.message().to_owned(),
+                hint: db.hint().unwrap_or_default().to_owned(),
+                detail: db.detail().unwrap_or_default().to_owned(),
+            }
+        })?;
+        Ok(answer
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|n| row.get(n).map(str::to_owned)).collect())
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Runs statements that must succeed.
+    pub async fn run(&self, sql: &str) {
+        self.rows(sql).await;
+    }
+
+    /// All rows.
+    pub async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.ask(sql).await.unwrap_or_else(|refusal| panic!("{sql}\n{refusal:?}"))
+    }
+
+    /// The first column of all rows; null is an empty text.
+    pub async fn column(&self, sql: &str) -> Vec<String> {
+        self.rows(sql).await.into_iter().map(|row| row[0].clone().unwrap_or_default()).collect()
+    }
+
+    /// The only column of the only row; null and no row are an empty text.
+    pub async fn get(&self, sql: &str) -> String {
+        self.column(sql).await.pop().unwrap_or_default()
+    }
+
+    /// The only row as one text, columns joined by `|`.
+    pub async fn line(&self, sql: &str) -> String {
+        let row = self.rows(sql).await.pop().unwrap_or_default();
+        row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join("|")
+    }
+
+    /// A whole number.
+    pub async fn count(&self, sql: &str) -> i64 {
+        let text = self.get(sql).await;
+        text.parse().unwrap_or_else(|_| panic!("{sql}: {text:?} is no number"))
+    }
+
+    /// How the server refuses a statement that must not succeed.
+    pub async fn refused(&self, sql: &str) -> Refusal {
+        match self.ask(sql).await {
+            Ok(rows) => panic!("{sql}: succeeded with {rows:?}"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Number of the server process.
+    pub async fn pid(&self) -> i64 {
+        self.count("select pg_backend_pid()").await
+    }
+}
+
+/// A database of one test, dropped with it.
+pub struct Database {
+    cluster: &'static Cluster,
+    name: String,
+    /// The superuser's session.
+    session: Session,
+}
+
+impl Deref for Database {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Database {
+    /// A copy of the template on the shared cluster that sends: extension, set-up, empty shop.
+    pub async fn adopted() -> Self {
+        let database = Self::copy().await;
+        database.run("select capi.adopt()").await;
+        database
+    }
+
+    /// A copy of the template as a clone would be: not adopted.
+    pub async fn copy() -> Self {
+        let cluster = Cluster::shared();
+        Self::create(cluster, &format!("template {}", cluster.template())).await
+    }
+
+    /// A database without extension and shop.
+    pub async fn bare() -> Self {
+        Self::create(Cluster::shared(), "template template0").await
+    }
+
+    /// A copy of the template of another cluster that lives as long as the process.
+    pub async fn on(cluster: &'static Cluster) -> Self {
+        let database = Self::create(cluster, &format!("template {}", cluster.template())).await;
+        database.run("select capi.adopt()").await;
+        database
+    }
+
+    async fn create(cluster: &'static Cluster, how: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let postgres = Session::connect(cluster, "postgres", "postgres").await;
+        postgres.run(&format!("create database {name} {how}")).await;
+        let session = Session::connect(cluster, &name, "postgres").await;
+        Self { cluster, name, session }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> &'static Cluster {
+        self.cluster
+    }
+
+    /// Another session, as superuser.
+    pub async fn connect(&self) -> Session {
+        self.connect_as("postgres").await
+    }
+
+    /// Another session.
+    pub async fn connect_as(&self, role: &str) -> Session {
+        Session::connect(self.cluster, &self.name, role).await
+    }
+
+    /// Opens the superuser's session anew, after a crash of the server.
+    pub async fn reconnect(&mut self) {
+        self.session = Session::connect(self.cluster, &self.name, "postgres").await;
+    }
+
+    /// Address of the database for the sidecar, as this role.
+    pub fn url(&self, role: &str) -> String {
+        let host = self.cluster.folder().display();
+        format!("host={host} dbname={} user={role}", self.name)
+    }
+
+    /// Waits until another session waits for a lock.
+    pub async fn until_blocked(&self, pid: i64) {
+        eventually("session waits for a lock", 10, async || {
+            let seen = self
+                .get(&format!("select wait_event_type from pg_stat_activity where pid = {pid}"))
+                .await;
+            if seen == "Lock" { Ok(()) } else { Err(seen) }
+        })
+        .await;
+    }
+}
+
+/// An SQL literal.
+pub fn quoted(text: &str) -> String {
+    if text.contains('\\') {
+        format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}

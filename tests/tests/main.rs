@@ -1,0 +1,3 @@
+//! End-to-end tests: real Postgres, real sidecar, fake platform. One module per subject.
+
+mod capture;
