@@ -404,3 +404,193 @@ fn scalar(value: &Value) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{Strategy, any, prop, proptest};
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
+
+    fn row(changes: Value) -> Row {
+        let mut row = json!({
+            "event_name": "Purchase",
+            "event_id": "order-42",
+            "event_time": NOW.0 - 1_000_000,
+            "action_source": "website",
+            "value": "129.90",
+            "currency": "eur",
+            "email": " Jane.Doe@Example.com ",
+            "phone": "030 23125 123",
+            "country": "Germany",
+            "consent": true,
+        });
+        let (Value::Object(row), Value::Object(changes)) = (&mut row, changes) else {
+            panic!("objects expected")
+        };
+        row.extend(changes);
+        Row::from_object(std::mem::take(row))
+    }
+
+    fn captured(changes: Value) -> NewEvent {
+        match capture(row(changes), &Options::default(), NOW) {
+            Captured::Event(event) => *event,
+            other => panic!("an event was expected: {other:?}"),
+        }
+    }
+
+    fn fault(changes: Value) -> Fault {
+        match capture(row(changes), &Options::default(), NOW) {
+            Captured::Fault(fault) => fault,
+            other => panic!("a fault was expected: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_order_becomes_an_event_without_clear_text() {
+        let NewEvent { event, refused, dropped } = captured(json!({}));
+        assert_eq!(event.value.as_ref().map(Amount::as_str), Some("129.90"));
+        assert_eq!(event.currency.map(|c| c.as_str().to_owned()), Some("EUR".into()));
+        assert_eq!(
+            event.identity.digests("email", "meta"),
+            [crate::hash::Digest::of("jane.doe@example.com")]
+        );
+        assert!(refused.is_empty());
+        assert_eq!(dropped, BTreeMap::new());
+        let stored = serde_json::to_string(&(event.identity, event.facts)).expect("json");
+        assert!(!stored.to_lowercase().contains("jane") && !stored.contains("23125"), "{stored}");
+    }
+
+    #[test]
+    fn money_is_never_made_up() {
+        for (field, reason, value) in [
+            ("value", "missing", json!(null)),
+            ("currency", "missing", json!(null)),
+            ("currency", "missing", json!(" ")),
+            ("currency", "unknown_currency", json!("ZZZ")),
+            ("value", "not_a_number", json!("NaN")),
+        ] {
+            assert_eq!(fault(json!({field: value})), Fault { field, reason });
+        }
+        assert_eq!(
+            captured(json!({"value": 0})).event.value.as_ref().map(Amount::as_str),
+            Some("0")
+        );
+        let lead = captured(json!({"event_name": "Lead", "currency": null}));
+        assert_eq!(lead.event.value, None);
+        assert_eq!(lead.dropped["value"], "no_currency");
+    }
+
+    #[test]
+    fn event_time_is_the_business_time() {
+        let old = NOW.0 - 40 * 86_400_000_000;
+        assert_eq!(captured(json!({"event_time": old})).event.event_time, Timestamp(old));
+        let little = NOW.0 + CLOCK_TOLERANCE_US;
+        assert_eq!(captured(json!({"event_time": little})).event.event_time, NOW);
+        let reason = |time: Value| fault(json!({"event_time": time})).reason;
+        assert_eq!(reason(json!(little + 1)), "in_the_future");
+        assert_eq!(reason(json!("2026-01-01T10:00:00")), "no_time_with_zone");
+        assert_eq!(reason(json!(null)), "missing");
+    }
+
+    #[test]
+    fn consent_decides() {
+        let of =
+            |consent: Value| capture(row(json!({"consent": consent})), &Options::default(), NOW);
+        assert_eq!(of(json!(null)), Captured::Waiting);
+        assert!(matches!(of(json!("perhaps")), Captured::Fault(Fault { field: "consent", .. })));
+        let free = Options { consent_not_required: true, ..Options::default() };
+        assert!(matches!(capture(row(json!({"consent": null})), &free, NOW), Captured::Event(_)));
+
+        let refused = captured(json!({"consent": false, "order_id": "42", "fbp": "x",
+            "client_ip_address": "203.0.113.7", "event_source_url": "https://shop.example.com"}));
+        assert_eq!(refused.refused, ["*"]);
+        assert!(refused.event.identity.is_empty());
+        assert_eq!(Value::Object(refused.event.facts.0), json!({"order_id": "42"}));
+        assert!(refused.event.value.is_some(), "the books still balance");
+
+        let some = captured(json!({"consent": {"meta": true, "tiktok": false}}));
+        assert_eq!(some.refused, ["tiktok"]);
+        assert!(!some.event.identity.is_empty());
+    }
+
+    #[test]
+    fn a_bad_field_drops_the_field_and_says_why() {
+        let event = captured(json!({"email": "n/a", "client_ip_address": "10.0.0.1",
+            "fbc": "nonsense", "num_items": "many", "contents": "none", "city": ""}));
+        let reasons: Vec<(&str, &str)> =
+            event.dropped.iter().map(|(f, r)| (f.as_str(), r.as_str())).collect();
+        assert_eq!(
+            reasons,
+            [
+                ("client_ip_address", "private_address"),
+                ("contents", "wrong_shape"),
+                ("email", "placeholder"),
+                ("fbc", "malformed"),
+                ("num_items", "not_a_whole_number"),
+            ]
+        );
+        assert!(event.event.identity.digests("phone", "meta").len() == 1);
+    }
+
+    #[test]
+    fn browser_fills_what_has_no_column_of_its_own() {
+        let event = captured(json!({
+            "browser": {"ip": "203.0.113.7:443", "user_agent": "UA", "gclid": "G"},
+            "client_user_agent": "own column",
+        }));
+        assert_eq!(event.event.facts.text("client_ip_address"), Some("203.0.113.7"));
+        assert_eq!(event.event.facts.text("client_user_agent"), Some("own column"));
+        assert_eq!(event.event.facts.text("gclid"), Some("G"));
+    }
+
+    #[test]
+    fn a_mail_address_in_a_url_is_cut_off() {
+        for (given, stored) in [
+            ("https://shop.example.com/c?email=jane%40example.com", "https://shop.example.com/c"),
+            ("https://shop.example.com/c#jane@example.com", "https://shop.example.com/c"),
+            ("https://shop.example.com/c?utm_source=x", "https://shop.example.com/c?utm_source=x"),
+        ] {
+            let event = captured(json!({"event_source_url": given}));
+            assert_eq!(event.event.facts.text("event_source_url"), Some(stored));
+        }
+    }
+
+    #[test]
+    fn arrays_of_identifiers_are_taken_one_by_one() {
+        let event = captured(json!({"email": ["a@example.com", "A@example.com", "none", null]}));
+        assert_eq!(event.event.identity.digests("email", "meta").len(), 1);
+    }
+
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = proptest::prop_oneof![
+            proptest::prelude::Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 12, 4, |inner| {
+            proptest::prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z_]{1,8}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Whatever a view yields, capture neither panics nor stores an empty digest.
+        #[test]
+        fn no_row_panics(values in prop::collection::vec((0..field::FIELDS.len(), anything()), 0..8)) {
+            let mut row = row(json!({}));
+            for (n, value) in values {
+                row.0.insert(field::FIELDS[n].name, value);
+            }
+            if let Captured::Event(new) = capture(row, &Options::default(), NOW) {
+                let stored = serde_json::to_string(&new.event.identity).expect("json");
+                assert!(!stored.contains("e3b0c44298fc1c149afbf4c8996fb924"));
+            }
+        }
+    }
+}
