@@ -156,7 +156,7 @@ pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
         dropped.clear();
     } else {
         unpack_browser(&mut row);
-        event.identity = identity(&row, options, &mut dropped);
+        event.identity = identity(&row, options, event.event_time, &mut dropped);
         event.facts = facts(&row, event.event_time, &mut dropped);
     }
     let refused = consent.refused();
@@ -258,7 +258,12 @@ fn unpack_browser(row: &mut Row) {
     }
 }
 
-fn identity(row: &Row, options: &Options, dropped: &mut BTreeMap<String, String>) -> Identity {
+fn identity(
+    row: &Row,
+    options: &Options,
+    event_time: Timestamp,
+    dropped: &mut BTreeMap<String, String>,
+) -> Identity {
     let code = |field: &str| row.text(field).and_then(|text| identity::country_code(&text).ok());
     let country = code("country").or_else(|| options.default_country.clone());
     let phone_country = code("phone_country");
@@ -267,6 +272,7 @@ fn identity(row: &Row, options: &Options, dropped: &mut BTreeMap<String, String>
         country: country.as_deref(),
         phone_country: phone_country.as_deref(),
         zip: zip.as_deref(),
+        latest_birth: event_time.date(),
     };
     let mut digests = BTreeMap::new();
     for identifier in Identifier::ALL {
@@ -532,6 +538,12 @@ mod tests {
             ]
         );
         assert!(event.event.identity.digests("phone", "meta").len() == 1);
+    }
+
+    #[test]
+    fn nobody_is_born_after_the_event() {
+        let event = captured(json!({"date_of_birth": "2090-01-01"}));
+        assert_eq!(event.dropped["date_of_birth"], "impossible_date");
     }
 
     #[test]

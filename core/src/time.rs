@@ -28,6 +28,11 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The day in UTC.
+    pub fn date(self) -> Option<time::Date> {
+        OffsetDateTime::from_unix_timestamp(self.seconds()).ok().map(OffsetDateTime::date)
+    }
+
     /// Microseconds from `earlier` to `self`; negative when `earlier` is later.
     pub fn micros_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod database;
+pub mod leaks;
 pub mod patience;
 pub mod platform;
 pub mod shop;

@@ -139,6 +139,8 @@ pub struct Context<'a> {
     pub phone_country: Option<&'a str>,
     /// The row's postal code as it is.
     pub zip: Option<&'a str>,
+    /// The last day that can be a date of birth: the event's.
+    pub latest_birth: Option<time::Date>,
 }
 
 /// A value in the form of one platform.
@@ -284,9 +286,11 @@ impl<'a> Parsed<'a> {
             Identifier::FirstName => Self::Name(name::Name::parse_first(value)?),
             Identifier::LastName => Self::Name(name::Name::parse_last(value)?),
             Identifier::Gender => Self::Gender(gender::Gender::parse(value)?),
-            Identifier::DateOfBirth => {
-                Self::DateOfBirth(date_of_birth::DateOfBirth::parse(value, None, None)?)
-            }
+            Identifier::DateOfBirth => Self::DateOfBirth(date_of_birth::DateOfBirth::parse(
+                value,
+                None,
+                context.latest_birth,
+            )?),
             Identifier::City => Self::City(city::City::parse(value, context.zip)?),
             Identifier::State => Self::State(state::State::parse(value, context.country)?),
             Identifier::Zip => Self::Zip(zip::Zip::parse(value, context.country)?),

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::hash::Digest;
 
-const NOWHERE: Context<'_> = Context { country: None, phone_country: None, zip: None };
+const NOWHERE: Context<'_> =
+    Context { country: None, phone_country: None, zip: None, latest_birth: None };
 
 fn text(identifier: Identifier, value: &str, platform: &str) -> Result<String, DropReason> {
     normalize(identifier, value, platform, &NOWHERE).map(Normalized::into_string)
@@ -76,7 +77,8 @@ fn a_form_is_stored_where_it_differs() {
 
 #[test]
 fn the_phones_own_country_wins() {
-    let context = Context { country: Some("us"), phone_country: Some("fr"), zip: None };
+    let context =
+        Context { country: Some("us"), phone_country: Some("fr"), zip: None, latest_birth: None };
     let phone = normalize(Identifier::Phone, "0612345678", "tiktok", &context);
     assert_eq!(phone.map(Normalized::into_string).as_deref(), Ok("+33612345678"));
 }
@@ -142,7 +144,7 @@ proptest! {
         (country, zip) in context(),
         platform in prop::sample::select(PLATFORMS.to_vec()),
     ) {
-        let context = Context { country, phone_country: None, zip };
+        let context = Context { country, phone_country: None, zip, latest_birth: None };
         for identifier in Identifier::ALL {
             let Ok(once) = normalize(identifier, &value, platform, &context) else { continue };
             let digest = once.digest();
@@ -167,7 +169,7 @@ proptest! {
         values in prop::collection::vec(value(), 0..4),
         (country, zip) in context(),
     ) {
-        let context = Context { country, phone_country: None, zip };
+        let context = Context { country, phone_country: None, zip, latest_birth: None };
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         for identifier in Identifier::ALL {
             let hashed = hash_all(identifier, &values, &context);
