@@ -10,8 +10,8 @@
 use std::cell::Cell;
 use std::ffi::c_char;
 
-use pgrx::prelude::*;
 use pgrx::direct_function_call;
+use pgrx::prelude::*;
 
 thread_local! {
     /// Whether this transaction has captured something.

@@ -3,6 +3,7 @@
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, datum::TimestampWithTimeZone};
 use serde_json::{Value, json};
@@ -18,8 +19,8 @@ fn platforms() -> Vec<&'static str> {
 
 /// Refuses settings that are not the platform's.
 #[pg_extern(immutable, parallel_safe, name = "_check_settings")]
-fn check_settings(platform: &str, settings: JsonB) -> Result<(), Error> {
-    destination::build(platform, &settings.0)?;
+fn check_settings(platform: &str, settings: JsonB) -> Result<(), ErrorReport> {
+    destination::build(platform, &settings.0).map_err(Error::from)?;
     Ok(())
 }
 
@@ -56,9 +57,9 @@ fn preview(
     settings: JsonB,
     row: JsonB,
     options: JsonB,
-) -> Result<JsonB, Error> {
-    let Value::Object(row) = row.0 else { return Err(Error::NotARow) };
-    let destination = destination::build(platform, &settings.0)?;
+) -> Result<JsonB, ErrorReport> {
+    let Value::Object(row) = row.0 else { return Err(Error::NotARow.into()) };
+    let destination = destination::build(platform, &settings.0).map_err(Error::from)?;
     let now = clock::now();
     let not_sent =
         |status: &str, reason: &str| JsonB(json!({"not_sent": status, "reason": reason}));
@@ -67,7 +68,10 @@ fn preview(
             Captured::Event(event) => *event,
             Captured::Waiting => return Ok(not_sent("waiting", "consent_unknown")),
             Captured::Fault(fault) => {
-                return Ok(not_sent("capture_error", &format!("{}: {}", fault.field, fault.reason)));
+                return Ok(not_sent(
+                    "capture_error",
+                    &format!("{}: {}", fault.field, fault.reason),
+                ));
             }
         };
     if refused.iter().any(|r| r == "*" || r == platform || r == name) {
@@ -84,4 +88,3 @@ fn preview(
         (None, None) => not_sent("unrouted", "no_request"),
     })
 }
-

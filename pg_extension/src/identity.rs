@@ -1,7 +1,8 @@
 //! The normalisation rules as SQL functions.
 
-use capi_core::identity::{self, Context, Identifier, Normalized, PLATFORMS};
 use capi_core::field;
+use capi_core::identity::{self, Context, Identifier, Normalized, PLATFORMS};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Error;
@@ -13,7 +14,7 @@ fn normalize(
     value: Option<&str>,
     platform: default!(Option<&str>, "'meta'"),
     country: default!(Option<&str>, "null"),
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, ErrorReport> {
     Ok(normalized(field, value, platform, country)?.map(Normalized::into_string))
 }
 
@@ -25,7 +26,7 @@ fn digest(
     value: Option<&str>,
     platform: default!(Option<&str>, "'meta'"),
     country: default!(Option<&str>, "null"),
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, ErrorReport> {
     Ok(normalized(field, value, platform, country)?.map(|n| n.digest().as_str().to_owned()))
 }
 

@@ -60,10 +60,9 @@ const GRANTS: &[&str] = &[include_str!("../../sql/grants.sql")];
 
 /// The texts that `capi.setup()` executes, in order.
 #[pg_extern(immutable, name = "_layout")]
-fn layout() -> TableIterator<
-    'static,
-    (name!(step, i32), name!(part, &'static str), name!(body, &'static str)),
-> {
+fn layout()
+-> TableIterator<'static, (name!(step, i32), name!(part, &'static str), name!(body, &'static str))>
+{
     let parts = [("tables", TABLES), ("always", ALWAYS), ("grants", GRANTS)];
     let steps = parts.into_iter().flat_map(|(part, bodies)| bodies.iter().map(move |b| (part, *b)));
     TableIterator::new((1..).zip(steps).map(|(step, (part, body))| (step, part, body)))

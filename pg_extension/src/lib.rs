@@ -16,6 +16,8 @@ mod field;
 mod gucs;
 mod identity;
 mod layout;
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
 
 ::pgrx::pg_module_magic!(name, version);
 

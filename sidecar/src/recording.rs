@@ -176,13 +176,20 @@ impl Flight {
         let backoff = |after| retry::backoff(self.tries, after, draw);
         match decision {
             Decision::Each(outcomes) if outcomes.len() == self.sent.len() => {
-                let asked = outcomes.iter().find_map(|outcome| match outcome {
-                    Outcome::Retry(reason) => Some(reason.clone()),
+                let first = |wanted: fn(&Outcome) -> Option<&Reason>| {
+                    outcomes.iter().find_map(wanted).cloned()
+                };
+                let asked = first(|outcome| match outcome {
+                    Outcome::Retry(reason) => Some(reason),
+                    _ => None,
+                });
+                let refused = first(|outcome| match outcome {
+                    Outcome::Refused(reason) => Some(reason),
                     _ => None,
                 });
                 let due_in = asked.as_ref().map_or(Duration::ZERO, |_| backoff(None));
                 let health = if asked.is_some() { Health::Bad } else { Health::Good };
-                self.each(outcomes).recording(Step::Each, asked, due_in, health)
+                self.each(outcomes).recording(Step::Each, asked.or(refused), due_in, health)
             }
             // A platform's code that loses count must not settle the wrong events.
             Decision::Each(_) => {

@@ -1,6 +1,6 @@
 //! A database per test, and sessions on it that speak plain SQL.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
@@ -123,6 +123,12 @@ impl Deref for Database {
 
     fn deref(&self) -> &Session {
         &self.session
+    }
+}
+
+impl DerefMut for Database {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
     }
 }
 

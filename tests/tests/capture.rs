@@ -284,17 +284,16 @@ async fn a_joined_table_can_trigger_the_capture() {
 
 #[tokio::test]
 async fn a_copy_of_5000_rows_is_captured_row_by_row_once() {
-    let mut shop = tracked_shop().await.connect_kept().await;
-    let c = customer(&shop.session).await;
+    let mut shop = tracked_shop().await;
+    let c = customer(&shop).await;
     let rows: String = (1..=5000)
         .map(|n| format!("{c}\tEUR\t{n}.01\thttps://shop.example.com/\tpaid\t2026-01-02 03:04:05+00\n"))
         .collect();
     let copy = "copy shop.orders (customer_id, currency, total, checkout_url, status, paid_at) from stdin";
-    let sink = shop.session.driver().copy_in(copy).await.expect("COPY begins");
+    let sink = shop.driver().copy_in(copy).await.expect("COPY begins");
     let mut sink = std::pin::pin!(sink);
     sink.send(Bytes::from(rows)).await.expect("rows sent");
     assert_eq!(sink.finish().await.expect("COPY commits"), 5000);
-    let shop = shop.session;
     let sums = "select count(*), count(distinct key), sum(value) from capi.outbox";
     assert_eq!(shop.line(sums).await, "5000|5000|12502550.00");
     let shop_sums = "select count(*), count(distinct id), sum(total) from shop.orders";
@@ -302,18 +301,542 @@ async fn a_copy_of_5000_rows_is_captured_row_by_row_once() {
     assert_eq!(errors(&shop).await, [""; 0]);
 }
 
-/// A session that keeps its database.
-struct Kept {
-    session: Session,
-    _database: Database,
-}
 
-trait Keep {
-    async fn connect_kept(self) -> Kept;
-}
+// ---------------------------------------------------------------------------------------------
+// Prepared transactions, isolation, concurrency
+// ---------------------------------------------------------------------------------------------
 
-impl Keep for Database {
-    async fn connect_kept(self) -> Kept {
-        Kept { session: self.connect().await, _database: self }
+#[tokio::test]
+async fn prepared_transactions_are_captured_when_committed() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    let sleeper = shop.connect().await;
+    for armed in [false, true] {
+        if armed {
+            assert_eq!(sleeper.get("select capi.bell_arm()").await, "t", "nobody is busy");
+        }
+        let before = captured(&shop).await;
+        for (n, end) in ["commit prepared", "rollback prepared"].iter().enumerate() {
+            let name = format!("{}_{armed}_{n}", shop.name());
+            let order = paid_order(c, "3", "EUR");
+            shop.run(&format!("begin; {order}; prepare transaction '{name}'")).await;
+            shop.run(&format!("{end} '{name}'")).await;
+        }
+        assert_eq!(captured(&shop).await - before, 1, "armed: {armed}");
+        // What the prepared transaction noted must not stick to the session.
+        shop.run("begin; rollback").await;
+        buy(&shop, c).await;
+        assert_eq!(captured(&shop).await - before, 2, "armed: {armed}");
     }
+}
+
+#[tokio::test]
+async fn concurrent_flips_of_one_order_make_one_event() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    shop.run(&format!(
+        "insert into shop.orders (customer_id, currency, total, checkout_url)
+        values ({c}, 'EUR', 9, 'https://shop.example.com/')"
+    ))
+    .await;
+    let pay = "update shop.orders set status = 'paid', paid_at = clock_timestamp()";
+    let second = shop.connect().await;
+    let pid = second.pid().await;
+    shop.run(&format!("begin; {pay}")).await;
+    let waiting = tokio::spawn(async move { second.ask(pay).await });
+    shop.until_blocked(pid).await;
+    shop.run("commit").await;
+    waiting.await.expect("no panic").expect("the second flip succeeds");
+    assert_eq!(captured(&shop).await, 1);
+    assert_eq!(errors(&shop).await, [""; 0]);
+}
+
+/// Two rows of a joined table speak for the same order, so that two transactions capture the same
+/// event without waiting for each other's rows.
+async fn two_payments() -> Database {
+    let shop = Database::adopted().await;
+    shop.run(
+        "select capi.track('shop.orders', conversions => 'shop.purchases',
+            also => '{\"shop.payments\": \"order_id\"}')",
+    )
+    .await;
+    let c = customer(&shop).await;
+    shop.run("set capi.capture = off").await;
+    let order = buy(&shop, c).await;
+    shop.run("reset capi.capture").await;
+    assert_eq!(captured(&shop).await, 0);
+    for _ in 0..2 {
+        shop.run("set capi.capture = off").await;
+        shop.run(&format!(
+            "insert into shop.payments (order_id, method, state, amount, currency)
+            values ({order}, 'card', 'captured', 5, 'EUR')"
+        ))
+        .await;
+        shop.run("reset capi.capture").await;
+    }
+    shop
+}
+
+const TOUCH_FIRST: &str =
+    "update shop.payments set method = 'x' where id = (select min(id) from shop.payments)";
+const TOUCH_LAST: &str =
+    "update shop.payments set method = 'y' where id = (select max(id) from shop.payments)";
+
+#[tokio::test]
+async fn a_repeatable_read_transaction_that_comes_second_makes_no_event_and_no_error() {
+    let shop = two_payments().await;
+    let second = shop.connect().await;
+    second.run("begin isolation level repeatable read; select 1 from shop.orders").await;
+    shop.run(TOUCH_FIRST).await;
+    second.run(TOUCH_LAST).await;
+    second.run("commit").await;
+    assert_eq!(captured(&shop).await, 1);
+    assert_eq!(errors(&shop).await, [""; 0]);
+    assert_eq!(shop.count("select count(*) from shop.payments where method = 'y'").await, 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_waits_for_the_key_makes_no_event_when_the_other_commits() {
+    let shop = two_payments().await;
+    let second = shop.connect().await;
+    second.run("set capi.lock_timeout = '60s'").await;
+    let pid = second.pid().await;
+    shop.run(&format!("begin; {TOUCH_FIRST}; set constraints all immediate")).await;
+    let waiting = tokio::spawn(async move { second.ask(TOUCH_LAST).await });
+    shop.until_blocked(pid).await;
+    shop.run("commit").await;
+    waiting.await.expect("no panic").expect("the second change commits");
+    assert_eq!(captured(&shop).await, 1);
+    assert_eq!(errors(&shop).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_checkout_does_not_wait_for_a_stuck_key() {
+    let shop = two_payments().await;
+    let stuck = shop.connect().await;
+    stuck.run(&format!("begin; {TOUCH_FIRST}; set constraints all immediate")).await;
+    let began = std::time::Instant::now();
+    shop.run(TOUCH_LAST).await;
+    // The default of capi.lock_timeout is 100 ms; the rest is a slow machine.
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    let order = shop.get("select id from shop.orders").await;
+    let expected = format!("{order} 55P03 lock_not_available - open");
+    assert_eq!(errors(&shop).await, [expected.as_str()]);
+    stuck.run("rollback").await;
+    shop.run(TOUCH_LAST).await;
+    assert_eq!(captured(&shop).await, 1);
+    assert_eq!(errors(&shop).await, [expected.replace("open", "resolved")]);
+}
+
+#[tokio::test]
+async fn isolation_levels_capture_alike() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    for level in ["read committed", "repeatable read", "serializable"] {
+        let order = paid_order(c, "1", "EUR");
+        shop.run(&format!("begin isolation level {level}; {order}; commit")).await;
+    }
+    assert_eq!(captured(&shop).await, 3);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Kinds of sources and keys
+// ---------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn keys_of_many_types_are_captured() {
+    for (key, columns, rows, expected) in [
+        ("id smallint primary key", "", "(7), (-3)", "-3 7"),
+        ("id bigint primary key", "", "(9223372036854775807)", "9223372036854775807"),
+        ("id text primary key", "", "('it''s \"1\"'), ('ü,{}\\')", "it's \"1\" ü,{}\\"),
+        (
+            "id uuid primary key",
+            "",
+            "('0188a1b2-0000-7000-8000-00000000000a')",
+            "0188a1b2-0000-7000-8000-00000000000a",
+        ),
+        ("id numeric primary key", "", "(1.50)", "1.50"),
+        ("id date primary key", "", "('2026-02-01')", "2026-02-01"),
+    ] {
+        let own = Own { key, columns, ..OWN }.tracked().await;
+        own.run(&format!("set datestyle = 'SQL, DMY'; insert into own.sale values {rows}")).await;
+        let keys = "select coalesce(string_agg(key, ' ' order by key collate \"C\"), '') from capi.outbox";
+        assert_eq!(errors(&own).await, [""; 0], "{key}");
+        assert_eq!(own.get(keys).await, expected, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn composite_keys_are_captured() {
+    let own = Own {
+        key: "shop text, id integer, primary key (shop, id)",
+        columns: ", note text",
+        view: ", s.shop",
+        event_id: "s.shop || '/' || s.id",
+        ..OWN
+    };
+    let own = own.tracked().await;
+    own.run("insert into own.sale values ('a', 1, ''), ('a', 2, ''), ('b', 1, '')").await;
+    own.run("update own.sale set note = 'again'").await;
+    let keys = own.column("select key from capi.outbox order by id").await;
+    assert_eq!(keys, [r#"["a", "1"]"#, r#"["a", "2"]"#, r#"["b", "1"]"#]);
+    assert_eq!(errors(&own).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn partitions_are_captured_also_those_that_come_later() {
+    let own = Own {
+        key: "id bigint, day date, primary key (id, day)",
+        columns: ", note text) partition by range (day",
+        view: ", s.day",
+        ..OWN
+    };
+    let database = Database::adopted().await;
+    own.make(&database).await;
+    let partition = |name: &str, from: &str, to: &str| {
+        format!(
+            "create table own.{name} partition of own.sale for values from ('{from}') to ('{to}')"
+        )
+    };
+    database.run(&partition("january", "2026-01-01", "2026-02-01")).await;
+    database.run(&own.track()).await;
+    database.run(&partition("february", "2026-02-01", "2026-03-01")).await;
+    database.run("insert into own.sale values (1, '2026-01-05'), (2, '2026-02-05')").await;
+    database.run("insert into own.february values (3, '2026-02-06')").await;
+    // The row moves to another partition; its event stays the same one.
+    database.run("update own.sale set day = '2026-02-07' where id = 1").await;
+    let ids = database.column("select event_id from capi.outbox order by 1").await;
+    assert_eq!(ids, ["sale-1", "sale-2", "sale-3"]);
+    assert_eq!(database.count("select count(*) from capi.event_key").await, 3);
+}
+
+#[tokio::test]
+async fn children_by_inheritance_are_captured() {
+    let database = Database::adopted().await;
+    OWN.make(&database).await;
+    database.run("create table own.child () inherits (own.sale)").await;
+    database.run(&OWN.track()).await;
+    database.run("insert into own.child values (4, 'x')").await;
+    assert_eq!(captured_keys(&database).await, "4");
+}
+
+#[tokio::test]
+async fn the_same_id_from_another_row_is_an_error_on_record() {
+    let own = Own { event_id: "'same'", ..OWN }.tracked().await;
+    own.run("insert into own.sale values (1, '')").await;
+    own.run("insert into own.sale values (2, '')").await;
+    own.run("insert into own.sale values (3, ''), (4, '')").await;
+    assert_eq!(captured_keys(&own).await, "1");
+    let reason = "23505 event_id_of_another_row event_id open";
+    let expected = ["2", "3", "4"].map(|key| format!("{key} {reason}"));
+    assert_eq!(errors(&own).await, expected);
+    assert_eq!(own.count("select count(*) from own.sale").await, 4, "the orders committed");
+}
+
+#[tokio::test]
+async fn the_same_id_twice_in_one_statement_is_an_error_on_record() {
+    let own = Own { event_id: "'same'", ..OWN }.tracked().await;
+    own.run("insert into own.sale values (1, ''), (2, '')").await;
+    assert_eq!(captured(&own).await, 1);
+    assert_eq!(errors(&own).await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_sources_may_use_the_same_ids() {
+    let own = OWN.tracked().await;
+    own.run(
+        "create table own.sale2 (id bigint primary key);
+        create view own.conversion2 as
+        select id, 'Purchase' as event_name, 'sale-' || id as event_id, now() as event_time,
+            'website' as action_source, 5.00 as value, 'EUR' as currency, true as consent
+        from own.sale2;
+        select capi.track('own.sale2', conversions => 'own.conversion2');
+        insert into own.sale values (1, ''); insert into own.sale2 values (1)",
+    )
+    .await;
+    assert_eq!(captured(&own).await, 2);
+    assert_eq!(errors(&own).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn conditions_keep_other_changes_free() {
+    let own = Own { options: ", only_if => 'new.note is not null', on_columns => '{note}'", ..OWN };
+    let own = own.tracked().await;
+    own.run("insert into own.sale values (1, null), (2, 'x')").await;
+    assert_eq!(captured_keys(&own).await, "2");
+    own.run("update own.sale set note = 'y' where id = 1").await;
+    assert_eq!(captured_keys(&own).await, "1 2");
+}
+
+#[tokio::test]
+async fn a_replaced_view_is_read_by_sessions_that_know_the_old_one() {
+    let own = OWN.tracked().await;
+    let warm = own.connect().await;
+    warm.run("insert into own.sale values (1, '')").await;
+    own.run(
+        "create or replace view own.conversion as
+        select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, now() as event_time,
+            'website' as action_source, 6.00 as value, 'USD' as currency, true as consent,
+            s.note as order_id
+        from own.sale s",
+    )
+    .await;
+    warm.run("insert into own.sale values (2, 'n-2')").await;
+    let rows = own
+        .column("select format('%s %s %s', value, currency, facts ->> 'order_id') from capi.outbox order by id")
+        .await;
+    assert_eq!(rows, ["5.00 EUR ", "6.00 USD n-2"]);
+}
+
+#[tokio::test]
+async fn untracked_sources_are_left_alone_by_sessions_that_know_them() {
+    let own = OWN.tracked().await;
+    let warm = own.connect().await;
+    warm.run("insert into own.sale values (1, '')").await;
+    own.run("select capi.untrack('own.sale')").await;
+    warm.run("insert into own.sale values (2, '')").await;
+    assert_eq!(captured_keys(&own).await, "1");
+    own.run(&OWN.track()).await;
+    warm.run("update own.sale set note = 'x'").await;
+    assert_eq!(captured_keys(&own).await, "1 2");
+}
+
+// ---------------------------------------------------------------------------------------------
+// Consent, money, time
+// ---------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn an_unanswered_question_of_consent_waits() {
+    let shop = tracked_shop().await;
+    let c = customer_with(&shop, "null").await;
+    buy(&shop, c).await;
+    assert_eq!(captured(&shop).await, 0);
+    assert_eq!(errors(&shop).await, [""; 0]);
+    shop.run("update shop.customers set marketing_consent = true").await;
+    shop.run("update shop.orders set consent_noted_at = clock_timestamp()").await;
+    assert_eq!(captured(&shop).await, 1);
+    assert_eq!(shop.get("select identity ? 'email' from capi.outbox").await, "t");
+}
+
+#[tokio::test]
+async fn refused_consent_is_captured_without_the_person() {
+    let shop = tracked_shop().await;
+    let c = customer_with(&shop, "false").await;
+    shop.run(&format!(
+        "insert into shop.orders (customer_id, currency, total, checkout_url, status, paid_at, browser)
+        values ({c}, 'EUR', 8, 'https://shop.example.com/c/77', 'paid', clock_timestamp(),
+            '{{\"ip\": \"198.51.100.7\", \"user_agent\": \"Mozilla/5.0\", \"fbp\": \"fb.1.1700000000000.1234567890\"}}')"
+    ))
+    .await;
+    let row = "select value, currency, refused, identity, dropped, facts - 'order_id' from capi.outbox";
+    assert_eq!(shop.line(row).await, "8.00|EUR|{*}|{}|{}|{}");
+}
+
+#[tokio::test]
+async fn a_purchase_without_currency_is_on_record_until_it_is_mended() {
+    let own = Own { columns: ", note text, currency text", ..OWN };
+    let database = Database::adopted().await;
+    own.make(&database).await;
+    database
+        .run(
+            "create or replace view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, now() as event_time,
+                'website' as action_source, 5.00 as value, s.currency, true as consent
+            from own.sale s",
+        )
+        .await;
+    database.run(&own.track()).await;
+    database.run("insert into own.sale values (1, '', null)").await;
+    assert_eq!(database.count("select count(*) from own.sale").await, 1, "the order committed");
+    assert_eq!(errors(&database).await, ["1 22023 missing currency open"]);
+    database.run("update own.sale set note = 'still none'").await;
+    assert_eq!(database.count("select times from capi.capture_error").await, 2);
+    assert_eq!(captured(&database).await, 0);
+    assert_eq!(database.count("select count(*) from capi.event_key").await, 0, "the id is unused");
+    database.run("update own.sale set currency = 'JPY'").await;
+    assert_eq!(captured_keys(&database).await, "1");
+    assert_eq!(errors(&database).await, ["1 22023 missing currency resolved"]);
+}
+
+#[tokio::test]
+async fn a_little_future_is_clamped_and_more_is_an_error() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    let order = |ahead: &str| {
+        paid_order(c, "1", "EUR").replace("clock_timestamp()", &format!("now() + interval '{ahead}'"))
+    };
+    shop.run(&order("5 minutes")).await;
+    assert_eq!(shop.get("select event_time <= captured_at from capi.outbox").await, "t");
+    shop.run(&order("1 hour")).await;
+    assert_eq!(captured(&shop).await, 1);
+    let seen = errors(&shop).await;
+    assert_eq!(seen.len(), 1);
+    assert!(seen[0].ends_with(" 22023 in_the_future event_time open"), "{seen:?}");
+}
+
+// ---------------------------------------------------------------------------------------------
+// The order commits
+// ---------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn one_bad_row_of_fifty_costs_one_event() {
+    let own = Own { columns: ", divisor integer, note text", value: "100.0 / s.divisor", ..OWN };
+    let own = own.tracked().await;
+    own.run("insert into own.sale select n, case when n = 31 then 0 else 1 end from generate_series(1, 50) n")
+        .await;
+    assert_eq!(own.count("select count(*) from own.sale").await, 50);
+    assert_eq!(captured(&own).await, 49);
+    assert_eq!(errors(&own).await, ["31 22012 division_by_zero - open"]);
+    assert_eq!(own.count("select last_value from capi.capture_failures").await, 1);
+    own.run("update own.sale set divisor = 4 where divisor = 0").await;
+    assert_eq!(captured(&own).await, 50);
+    assert_eq!(errors(&own).await, ["31 22012 division_by_zero - resolved"]);
+}
+
+#[tokio::test]
+async fn an_error_that_quotes_a_value_leaves_it_nowhere() {
+    let secret = "qxgeheim.person@example.com";
+    let own = Own { value: "s.note::numeric", ..OWN }.tracked().await;
+    // Nothing of the kind is in the log before, and psql's own statement is not logged.
+    own.run(&format!("insert into own.sale values (1, '3.50'), (2, '{secret}')")).await;
+    assert_eq!(captured_keys(&own).await, "1");
+    assert_eq!(errors(&own).await, ["2 22P02 invalid_text_representation - open"]);
+    assert_eq!(relations_with(&own, &[secret.to_owned()]).await, [""; 0]);
+    assert!(!own.cluster().log().contains(secret), "the server's log quotes the value");
+}
+
+#[tokio::test]
+async fn every_kind_of_failure_lets_the_order_commit() {
+    for (breakage, sqlstate) in [
+        ("alter table own.sale drop column note cascade; create view own.conversion as select 1 as id", ""),
+        ("drop view own.conversion", ""),
+        ("alter view own.conversion rename column event_id to event_ref", "22023"),
+        ("alter table capi.outbox add constraint broken check (value < 0) not valid", "23514"),
+        ("drop table capi.outbox", ""),
+        ("alter schema own rename to other; create schema own; create table own.sale (id int, note text)", ""),
+        ("alter table capi.event_key rename to gone", "42P01"),
+    ] {
+        let own = OWN.tracked().await;
+        let warm = own.connect().await;
+        warm.run("insert into own.sale values (1)").await;
+        own.run(breakage).await;
+        for session in [&warm, &own.connect().await] {
+            session.run("insert into own.sale (id) select count(*) + 10 from own.sale").await;
+        }
+        assert!(own.count("select count(*) from own.sale").await >= 2, "{breakage}");
+        if !sqlstate.is_empty() {
+            let seen = errors(&own).await;
+            assert_eq!(seen.len(), 2, "{breakage}: {seen:?}");
+            assert!(seen.iter().all(|e| e.contains(sqlstate)), "{breakage}: {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_view_that_is_gone_is_noticed() {
+    let own = OWN.tracked().await;
+    let warm = own.connect().await;
+    warm.run("insert into own.sale values (1)").await;
+    own.run("drop view own.conversion").await;
+    warm.run("insert into own.sale values (2)").await;
+    own.connect().await.run("insert into own.sale values (3)").await;
+    let keys = own.column("select key from capi.capture_error order by key").await;
+    assert_eq!(keys, ["2", "3"], "conversions that nobody will ever hear of");
+}
+
+#[tokio::test]
+async fn a_failure_that_cannot_be_recorded_is_counted_and_logged() {
+    let own = Own { value: "1 / 0", ..OWN };
+    let database = Database::adopted().await;
+    own.make(&database).await;
+    // Tracked while the view was sound.
+    database
+        .run(
+            "create or replace view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, now() as event_time,
+                'website' as action_source, 5 / (s.id % 2)::integer as value, 'EUR' as currency,
+                true as consent
+            from own.sale s",
+        )
+        .await;
+    database.run(&own.track()).await;
+    database.run("alter table capi.capture_error add constraint full check (false) not valid").await;
+    database.run("insert into own.sale select generate_series(7000001, 7000004)").await;
+    assert_eq!(database.count("select count(*) from own.sale").await, 4);
+    assert_eq!(captured_keys(&database).await, "7000001 7000003");
+    assert_eq!(database.count("select last_value from capi.capture_failures").await, 2);
+    let log = database.cluster().log();
+    for key in ["7000002", "7000004"] {
+        assert!(log.contains(&format!("key {key}: capture failed with SQLSTATE 22012")), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_statement_is_not_swallowed() {
+    let own = Own { value: "case when s.note = 'slow' then own.slow() else 5 end", ..OWN };
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own; create function own.slow() returns numeric language plpgsql
+            set search_path = pg_catalog as 'begin perform pg_sleep(60); return 5; end'",
+        )
+        .await;
+    database.run("alter schema own rename to slow").await;
+    own_with_schema(&own, &database).await;
+    let session = database.connect().await;
+    let pid = session.pid().await;
+    let sleeping =
+        tokio::spawn(async move { session.ask("insert into own.sale values (1, 'slow')").await });
+    eventually("the view sleeps", 10, async || {
+        let event = format!("select wait_event from pg_stat_activity where pid = {pid}");
+        let seen = database.get(&event).await;
+        if seen == "PgSleep" { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    database.run(&format!("select pg_cancel_backend({pid})")).await;
+    let refusal = sleeping.await.expect("no panic").expect_err("the order was cancelled");
+    assert_eq!(refusal.code, "57014");
+    assert_eq!(database.count("select count(*) from own.sale").await, 0);
+}
+
+/// Makes and tracks a source whose view calls `slow.slow()`.
+async fn own_with_schema(own: &Own, database: &Database) {
+    let value = own.value.replace("own.slow", "slow.slow");
+    Own { value: Box::leak(value.into_boxed_str()), ..*own }.make(database).await;
+    database.run(&own.track()).await;
+}
+
+#[tokio::test]
+async fn capture_can_be_switched_off_by_superusers_only() {
+    let own = OWN.tracked().await;
+    own.run("grant usage on schema own to app; grant insert on own.sale to app").await;
+    let app = own.connect_as("app").await;
+    // Before the library is loaded the setting is a mere placeholder.
+    let early = app.ask("set capi.capture = off").await;
+    app.run("insert into own.sale values (1)").await;
+    assert_eq!(captured_keys(&own).await, "1", "{early:?}");
+    assert_eq!(app.refused("set capi.capture = off").await.code, "42501");
+
+    own.run("set capi.capture = off; insert into own.sale values (2); reset capi.capture").await;
+    own.run(&format!("alter database {} set capi.capture = off", own.name())).await;
+    own.connect_as("app").await.run("insert into own.sale values (3)").await;
+    assert_eq!(captured_keys(&own).await, "1");
+    own.run(&format!("alter database {} reset capi.capture", own.name())).await;
+    own.connect().await.run("update own.sale set note = 'again'").await;
+    assert_eq!(captured_keys(&own).await, "1 2 3");
+}
+
+#[tokio::test]
+async fn on_error_abort_refuses_the_order() {
+    let own = Own { value: "s.note::numeric", options: ", on_error => 'abort'", ..OWN };
+    let own = own.tracked().await;
+    own.run("insert into own.sale values (1, '2.50')").await;
+    let by_rule = own.refused("insert into own.sale values (2, null)").await;
+    assert_eq!(by_rule.message, "conversion cannot be captured: value: missing");
+    assert!(by_rule.hint.contains("on_error"), "{by_rule:?}");
+    let by_view = own.refused("insert into own.sale values (3, 'x')").await;
+    assert_eq!(by_view.code, "22P02");
+    assert_eq!(own.column("select id from own.sale").await, ["1"]);
+    assert_eq!(captured_keys(&own).await, "1");
+    assert_eq!(errors(&own).await, [""; 0]);
 }

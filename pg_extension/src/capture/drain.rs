@@ -4,11 +4,11 @@
 use capi_core::capture::{Captured, capture};
 use pgrx::prelude::*;
 
+use super::clock;
 use super::guard::{Ending, Failure, condition, sqlstate, subtransaction, with_settings};
 use super::pending::{self, Keys};
 use super::source::{self, Source};
 use super::write::{self, Failed, Keyed};
-use super::clock;
 use crate::error::Error;
 use crate::{bell, gucs};
 
@@ -148,7 +148,11 @@ fn on_record(id: i32, failed: Vec<Failed>) {
         if lost || counted.is_err() {
             for f in part {
                 // A key names a row and is no personal identifier; a message would quote values.
-                pgrx::log!("capi: source {id}, key {}: capture failed with SQLSTATE {} and could not be put on record", f.key, f.sqlstate);
+                pgrx::log!(
+                    "capi: source {id}, key {}: capture failed with SQLSTATE {} and could not be put on record",
+                    f.key,
+                    f.sqlstate
+                );
             }
         }
     }
@@ -160,7 +164,8 @@ fn refuse_order(failed: &Failed) -> ! {
 
 /// Whether errors of this source abort the order. A source that cannot be read does not.
 fn aborts(id: i32) -> bool {
-    subtransaction(Ending::Keep, || framed(|| source::get(id).is_some_and(|s| s.abort))).unwrap_or(false)
+    subtransaction(Ending::Keep, || framed(|| source::get(id).is_some_and(|s| s.abort)))
+        .unwrap_or(false)
 }
 
 /// The record of a key that failed alone. Under REPEATABLE READ a serialisation failure on the key

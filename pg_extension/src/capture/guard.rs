@@ -86,8 +86,7 @@ impl Failure {
     /// Whether the order must fail too: its user's wish, or the server's end.
     pub(super) fn must_not_be_swallowed(&self) -> bool {
         // SAFETY: a plain read.
-        let serializable =
-            unsafe { pg_sys::XactIsoLevel } == pg_sys::XACT_SERIALIZABLE as i32;
+        let serializable = unsafe { pg_sys::XactIsoLevel } == pg_sys::XACT_SERIALIZABLE as i32;
         match self.code() {
             PgSqlErrorCode::ERRCODE_QUERY_CANCELED
             | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
@@ -132,10 +131,7 @@ pub(super) enum Ending {
 }
 
 /// Runs `work` in an internal subtransaction; an error undoes all of it, and nothing else.
-pub(super) fn subtransaction<T>(
-    ending: Ending,
-    work: impl FnOnce() -> T,
-) -> Result<T, Failure> {
+pub(super) fn subtransaction<T>(ending: Ending, work: impl FnOnce() -> T) -> Result<T, Failure> {
     // SAFETY: the frame that PL/pgSQL uses for its exception blocks: memory context and resource
     // owner are put back after either end.
     unsafe {

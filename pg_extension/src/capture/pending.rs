@@ -35,23 +35,31 @@ thread_local! {
 }
 
 pub(super) fn note_integer(source: i32, key: i64) -> bool {
-    note(source, || Keys::Integers(Vec::new()), |keys| {
-        if let Keys::Integers(keys) = keys
-            && keys.last() != Some(&key)
-        {
-            keys.push(key);
-        }
-    })
+    note(
+        source,
+        || Keys::Integers(Vec::new()),
+        |keys| {
+            if let Keys::Integers(keys) = keys
+                && keys.last() != Some(&key)
+            {
+                keys.push(key);
+            }
+        },
+    )
 }
 
 pub(super) fn note_texts(source: i32, key: Vec<String>) -> bool {
-    note(source, || Keys::Texts(Vec::new()), |keys| {
-        if let Keys::Texts(keys) = keys
-            && keys.last() != Some(&key)
-        {
-            keys.push(key);
-        }
-    })
+    note(
+        source,
+        || Keys::Texts(Vec::new()),
+        |keys| {
+            if let Keys::Texts(keys) = keys
+                && keys.last() != Some(&key)
+            {
+                keys.push(key);
+            }
+        },
+    )
 }
 
 /// Adds to a source's keys; true when a deferred event must be queued for them.
@@ -93,7 +101,9 @@ pub(super) fn register() {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn at_transaction(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
-    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE};
+    use pg_sys::XactEvent::{
+        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE,
+    };
     match event {
         XACT_EVENT_PRE_COMMIT => bell::ring(),
         XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use capi_core::capture::{Options, Row};
 use capi_core::field::{self, Kind};
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgOid, spi};
 use pgrx::spi::{OwnedPreparedStatement, SpiClient};
+use pgrx::{JsonB, PgOid, spi};
 use serde_json::Value;
 
 use super::guard::as_role;
-use crate::error::Error;
 use super::pending::Keys;
+use crate::error::Error;
 
 /// A tracked source, as loaded from `capi.source`.
 pub(super) struct Source {
@@ -202,10 +202,9 @@ fn load(
         let Some(known) = field::find(&name) else { continue };
         let column = format!("v.{}", spi::quote_identifier(&name));
         let (form, expression) = match () {
-            () if known.kind == Kind::Timestamp => (
-                Form::Micros,
-                format!("(extract(epoch from {column}) * 1000000)::bigint::text"),
-            ),
+            () if known.kind == Kind::Timestamp => {
+                (Form::Micros, format!("(extract(epoch from {column}) * 1000000)::bigint::text"))
+            }
             () if category == "A" => (Form::Json, format!("to_jsonb({column})::text")),
             () if base == pg_sys::JSONBOID || base == pg_sys::JSONOID => {
                 (Form::Json, format!("{column}::text"))
@@ -281,48 +280,50 @@ impl Source {
     /// Reads the view's rows of some keys, as the view's owner and in a security-restricted
     /// operation: nothing that the view calls gets a right on `capi`.
     pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
-        as_role(self.view_owner, true, || Spi::connect_mut(|client| {
-            let mut plan = self.plan.borrow_mut();
-            if plan.is_none() {
-                let types = match &self.shape {
-                    KeyShape::Integer(_) => vec![PgOid::from(pg_sys::INT8ARRAYOID)],
-                    KeyShape::Texts(keys) => {
-                        vec![PgOid::from(pg_sys::TEXTARRAYOID); keys.len()]
+        as_role(self.view_owner, true, || {
+            Spi::connect_mut(|client| {
+                let mut plan = self.plan.borrow_mut();
+                if plan.is_none() {
+                    let types = match &self.shape {
+                        KeyShape::Integer(_) => vec![PgOid::from(pg_sys::INT8ARRAYOID)],
+                        KeyShape::Texts(keys) => {
+                            vec![PgOid::from(pg_sys::TEXTARRAYOID); keys.len()]
+                        }
+                    };
+                    *plan = Some(client.prepare_mut(self.select.as_str(), &types)?.keep());
+                }
+                let plan = plan.as_ref().expect("prepared above");
+                let rows = match (keys, &self.shape) {
+                    (Keys::Integers(keys), KeyShape::Integer(_)) => {
+                        client.update(plan, None, &[keys.clone().into()])?
                     }
+                    (Keys::Texts(keys), KeyShape::Texts(columns)) => {
+                        let columns: Vec<_> = (0..columns.len())
+                            .map(|n| {
+                                let column: Vec<String> =
+                                    keys.iter().filter_map(|key| key.get(n).cloned()).collect();
+                                column.into()
+                            })
+                            .collect();
+                        client.update(plan, None, &columns)?
+                    }
+                    // The key's type has changed since the triggers were made.
+                    _ => Error::KeyTypeChanged.raise(),
                 };
-                *plan = Some(client.prepare_mut(self.select.as_str(), &types)?.keep());
-            }
-            let plan = plan.as_ref().expect("prepared above");
-            let rows = match (keys, &self.shape) {
-                (Keys::Integers(keys), KeyShape::Integer(_)) => {
-                    client.update(plan, None, &[keys.clone().into()])?
-                }
-                (Keys::Texts(keys), KeyShape::Texts(columns)) => {
-                    let columns: Vec<_> = (0..columns.len())
-                        .map(|n| {
-                            let column: Vec<String> =
-                                keys.iter().filter_map(|key| key.get(n).cloned()).collect();
-                            column.into()
-                        })
-                        .collect();
-                    client.update(plan, None, &columns)?
-                }
-                // The key's type has changed since the triggers were made.
-                _ => Error::KeyTypeChanged.raise(),
-            };
-            let mut out = Vec::with_capacity(rows.len());
-            for row in rows {
-                let key = row.get::<String>(1)?.unwrap_or_default();
-                let mut fields = Row::default();
-                for (n, column) in (2..).zip(&self.columns) {
-                    if let Some(text) = row.get::<&str>(n)? {
-                        fields.0.insert(column.field, column.form.value(text));
+                let mut out = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let key = row.get::<String>(1)?.unwrap_or_default();
+                    let mut fields = Row::default();
+                    for (n, column) in (2..).zip(&self.columns) {
+                        if let Some(text) = row.get::<&str>(n)? {
+                            fields.0.insert(column.field, column.form.value(text));
+                        }
                     }
+                    out.push((key, fields));
                 }
-                out.push((key, fields));
-            }
-            Ok(out)
-        }))
+                Ok(out)
+            })
+        })
     }
 
     /// No key at all, of the right kind.
@@ -336,26 +337,32 @@ impl Source {
     /// Some key that the view shows, for a trial; `None` when the view is empty.
     pub(super) fn some_key(&self) -> Result<Option<Keys>, spi::Error> {
         let (list, texts) = match &self.shape {
-            KeyShape::Integer(name) => (format!("v.{}::bigint", spi::quote_identifier(name)), false),
+            KeyShape::Integer(name) => {
+                (format!("v.{}::bigint", spi::quote_identifier(name)), false)
+            }
             KeyShape::Texts(keys) => {
-                let columns: Vec<String> =
-                    keys.iter().map(|(n, _)| format!("v.{}::text", spi::quote_identifier(n))).collect();
+                let columns: Vec<String> = keys
+                    .iter()
+                    .map(|(n, _)| format!("v.{}::text", spi::quote_identifier(n)))
+                    .collect();
                 (format!("array[{}]", columns.join(", ")), true)
             }
         };
         let query = format!("select {list} from {} v limit 1", self.view);
-        as_role(self.view_owner, true, || Spi::connect(|client| {
-            let found = client.select(query.as_str(), Some(1), &[])?;
-            if found.is_empty() {
-                return Ok(None);
-            }
-            let row = found.first();
-            Ok(if texts {
-                row.get::<Vec<String>>(1)?.map(|key| Keys::Texts(vec![key]))
-            } else {
-                row.get::<i64>(1)?.map(|key| Keys::Integers(vec![key]))
+        as_role(self.view_owner, true, || {
+            Spi::connect(|client| {
+                let found = client.select(query.as_str(), Some(1), &[])?;
+                if found.is_empty() {
+                    return Ok(None);
+                }
+                let row = found.first();
+                Ok(if texts {
+                    row.get::<Vec<String>>(1)?.map(|key| Keys::Texts(vec![key]))
+                } else {
+                    row.get::<i64>(1)?.map(|key| Keys::Integers(vec![key]))
+                })
             })
-        }))
+        })
     }
 }
 

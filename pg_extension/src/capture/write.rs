@@ -180,8 +180,9 @@ fn insert(
     let optional = |of: &dyn Fn(&Keyed) -> Option<String>| -> Vec<Option<String>> {
         events.iter().map(of).collect()
     };
-    let column =
-        |of: &dyn Fn(&Columns) -> &str| -> Vec<String> { columns.iter().map(|c| of(c).to_owned()).collect() };
+    let column = |of: &dyn Fn(&Columns) -> &str| -> Vec<String> {
+        columns.iter().map(|c| of(c).to_owned()).collect()
+    };
     let now = timestamptz(now);
     let args = [
         columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect::<Vec<_>>().into(),
@@ -307,7 +308,8 @@ impl Columns {
         let hash = fingerprint(&[&source.name, &event.event_name, &event.event_id]);
         let mut key_hash = [0; 8];
         key_hash.copy_from_slice(&fingerprint(&[&keyed.key])[..8]);
-        let json = |value: Result<String, serde_json::Error>| value.expect("maps of texts are JSON");
+        let json =
+            |value: Result<String, serde_json::Error>| value.expect("maps of texts are JSON");
         Self {
             hash,
             key_hash: i64::from_be_bytes(key_hash),
