@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Name of the database that tests copy.
 const TEMPLATE: &str = "capi_template";
@@ -50,7 +50,12 @@ impl Cluster {
     /// The cluster that all tests share, with the template database.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start("fsync = off"))
+        static TRIED: AtomicBool = AtomicBool::new(false);
+        SHARED.get_or_init(|| {
+            let tried = TRIED.swap(true, Ordering::Relaxed);
+            assert!(!tried, "the cluster did not start; an earlier test says why");
+            Self::start("fsync = off")
+        })
     }
 
     /// Starts a cluster with further settings, one per line.

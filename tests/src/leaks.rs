@@ -76,7 +76,7 @@ pub async fn relations_with(session: &Session, traces: &[String]) -> Vec<String>
     let relations = session
         .column(
             "select oid::regclass from pg_class
-            where relnamespace = 'capi'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S', 't')
+            where relnamespace = 'capi'::regnamespace and relkind in ('r', 'p', 'v', 'm')
             order by 1",
         )
         .await;

@@ -13,6 +13,10 @@ use futures_util::SinkExt as _;
 /// The order that the session has placed last.
 const LAST: &str = "currval('shop.orders_id_seq')";
 
+/// Captures that failed, by the counter that outlives rollback.
+const FAILURES: &str =
+    "select case when is_called then last_value else 0 end from capi.capture_failures";
+
 /// The statement that puts two lines into an order.
 fn two_items(order: &str) -> String {
     format!(
@@ -172,6 +176,7 @@ async fn an_order_that_is_unpaid_and_paid_again_adds_nothing() {
 async fn savepoints_do_not_confuse_it() {
     let own = OWN.tracked().await;
     let now = "set constraints all immediate";
+    let mut wrong = Vec::new();
     for (script, expected) in [
         ("savepoint a; insert 1; rollback to a; insert 2", "2"),
         ("insert 1; savepoint a; insert 2; rollback to a", "1"),
@@ -206,9 +211,13 @@ async fn savepoints_do_not_confuse_it() {
         own.run(&format!("begin; {sql}; commit")).await;
         let sold = "select coalesce(string_agg(id::text, ' ' order by id), '') from own.sale";
         assert_eq!(own.get(sold).await, expected, "the script itself: {script}");
-        assert_eq!(captured_keys(&own).await, expected, "{script}");
+        let found = captured_keys(&own).await;
+        if found != expected {
+            wrong.push(format!("{script}: expected {expected:?}, captured {found:?}"));
+        }
         own.run("delete from capi.outbox; delete from capi.event_key; delete from own.sale").await;
     }
+    assert_eq!(wrong, [""; 0]);
 }
 
 #[tokio::test]
@@ -687,7 +696,7 @@ async fn one_bad_row_of_fifty_costs_one_event() {
     assert_eq!(own.count("select count(*) from own.sale").await, 50);
     assert_eq!(captured(&own).await, 49);
     assert_eq!(errors(&own).await, ["31 22012 division_by_zero - open"]);
-    assert_eq!(own.count("select last_value from capi.capture_failures").await, 1);
+    assert_eq!(own.count(FAILURES).await, 1);
     own.run("update own.sale set divisor = 4 where divisor = 0").await;
     assert_eq!(captured(&own).await, 50);
     assert_eq!(errors(&own).await, ["31 22012 division_by_zero - resolved"]);
@@ -708,11 +717,11 @@ async fn an_error_that_quotes_a_value_leaves_it_nowhere() {
 #[tokio::test]
 async fn every_kind_of_failure_lets_the_order_commit() {
     for (breakage, sqlstate) in [
-        ("alter table own.sale drop column note cascade; create view own.conversion as select 1 as id", ""),
+        ("alter table own.sale drop column note cascade", ""),
         ("drop view own.conversion", ""),
         ("alter view own.conversion rename column event_id to event_ref", "22023"),
         ("alter table capi.outbox add constraint broken check (value < 0) not valid", "23514"),
-        ("drop table capi.outbox", ""),
+        ("drop table capi.outbox cascade", ""),
         ("alter schema own rename to other; create schema own; create table own.sale (id int, note text)", ""),
         ("alter table capi.event_key rename to gone", "42P01"),
     ] {
@@ -760,11 +769,11 @@ async fn a_failure_that_cannot_be_recorded_is_counted_and_logged() {
         )
         .await;
     database.run(&own.track()).await;
-    database.run("alter table capi.capture_error add constraint full check (false) not valid").await;
+    database.run("alter table capi.capture_error add constraint no_room check (false) not valid").await;
     database.run("insert into own.sale select generate_series(7000001, 7000004)").await;
     assert_eq!(database.count("select count(*) from own.sale").await, 4);
     assert_eq!(captured_keys(&database).await, "7000001 7000003");
-    assert_eq!(database.count("select last_value from capi.capture_failures").await, 2);
+    assert_eq!(database.count(FAILURES).await, 2);
     let log = database.cluster().log();
     for key in ["7000002", "7000004"] {
         assert!(log.contains(&format!("key {key}: capture failed with SQLSTATE 22012")), "{key}");

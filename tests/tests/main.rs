@@ -1,3 +1,6 @@
 //! End-to-end tests: real Postgres, real sidecar, fake platform. One module per subject.
 
 mod capture;
+mod catalog;
+mod roles;
+mod vectors_sql;

@@ -57,9 +57,8 @@ enum Command {
 }
 
 fn after_help() -> String {
-    let settings = SETTINGS.iter().map(|(key, meaning)| {
-        format!("  {:<27} {meaning}\n", variable_of(key))
-    });
+    let settings =
+        SETTINGS.iter().map(|(key, meaning)| format!("  {:<27} {meaning}\n", variable_of(key)));
     format!(
         "Settings, as variables or, in lower case without CAPI_, in the file:\n{}\nCredentials \
          are found by the name that the destination gives them: in the environment, in the \
@@ -100,8 +99,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     use std::io::Write as _;
     // Nobody is left to hear that standard error is closed.
     let _ = writeln!(std::io::stderr(), "capi: {error:#}");
-    let of_database =
-        error.is::<QueueError>() || error.is::<Explained>() || error.is::<Misfit>();
+    let of_database = error.is::<QueueError>() || error.is::<Explained>() || error.is::<Misfit>();
     ExitCode::from(match () {
         () if error.is::<ConfigError>() || error.is::<TlsError>() => 2,
         () if of_database => 3,
