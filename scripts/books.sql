@@ -60,8 +60,15 @@ select shop as "leads: shop", outbox, delivered, received from leads;
 
 \t on
 \a
+select format('books: agree=%s capture_errors=%s possible_doubles=%s doubles_received=%s',
+    case when (select bool_and(coalesce(agree, false)) from books)
+        and (select shop = outbox and delivered = received from leads) then 'yes' else 'no' end,
+    (select count(*) from capi.capture_error where resolved_at is null),
+    (select count(*) from capi.delivery where possible_duplicate),
+    :'summary'::jsonb ->> 'duplicates');
+
 select format('demo: orders=%s conversions=%s delivered=%s suppressed=%s refused=%s value_orders=%s '
-    'value_delivered=%s currencies=%s p50_ms=%s p99_ms=%s agree=%s capture_errors=%s doubles=%s',
+    'value_delivered=%s currencies=%s p50_ms=%s p99_ms=%s',
     (select count(*) from shop.orders),
     (select count(*) from capi.outbox),
     (select count(*) from capi.delivery where status = 'delivered'),
@@ -70,11 +77,7 @@ select format('demo: orders=%s conversions=%s delivered=%s suppressed=%s refused
     (select sum(shop_value) from books),
     (select sum(delivered_value) from books),
     (select count(*) from books),
-    round(latency.p50::numeric, 1), round(latency.p99::numeric, 1),
-    case when (select bool_and(coalesce(agree, false)) from books)
-        and (select shop = outbox and delivered = received from leads) then 'yes' else 'no' end,
-    (select count(*) from capi.capture_error where resolved_at is null),
-    (:'summary'::jsonb ->> 'duplicates'))
+    round(latency.p50::numeric, 1), round(latency.p99::numeric, 1))
 from (
     -- From capture, an instant before the commit, to the whole request received.
     select percentile_cont(0.5) within group (order by ms) as p50,

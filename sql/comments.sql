@@ -48,11 +48,11 @@ comment on function capi.release(bigint, uuid) is 'For the sidecar: gives back a
 comment on function capi.bell_keep() is 'For the sidecar: elects this session as the one that keeps the doorbell.';
 comment on function capi.bell_arm() is 'For the sidecar: arms the doorbell, so that the next capturing commit notifies; false while a writer is between capture and commit.';
 comment on function capi.bell_disarm() is 'For the sidecar: disarms the doorbell, so that commits need not notify.';
-comment on function capi.maintain() is 'Makes partitions ahead. One session at a time; the sidecar calls it.';
+comment on function capi.maintain() is 'Makes partitions ahead, of one table per call; {"more": true} asks for another call. The sidecar calls it.';
 comment on function capi.status() is 'Per destination: state, backlog and its age, open batches, outcomes of the last 24 hours, open capture errors.';
 
 comment on function capi._bell_key() is 'First key of every advisory lock of this installation.';
-comment on function capi._carve(integer, integer) is 'Cuts the next batch of a destination out of the outbox.';
+comment on function capi._carve(integer, integer) is 'Reads the next events of a destination from the outbox and moves its cursor.';
 comment on function capi._check_credential_name(text) is 'Refuses a credential that is no name.';
 comment on function capi._destination_id(text) is 'The id of a destination by name.';
 comment on function capi._filtered_tables(regclass, oid) is 'Tables under a view whose row-level security applies to the role that reads them.';

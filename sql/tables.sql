@@ -133,7 +133,9 @@ create table capi.cursor (
     destination integer primary key references capi.destination,
     era bigint not null,
     from_snapshot pg_snapshot not null,  -- everything visible here is read
+    from_xid xid8 not null,              -- above every id that was assigned when it was taken
     to_snapshot pg_snapshot,             -- the open range ends here; null when none is open
+    to_xid xid8,
     last_xid xid8 not null default '0',  -- inside the open range: read up to this pair
     last_id bigint not null default 0,
     from_taken_at timestamptz not null,
@@ -142,6 +144,7 @@ create table capi.cursor (
     older_id bigint,                     -- reading older eras by id: read up to here; null when done
     constraint position_only_inside_a_range check (
         (to_snapshot is null) = (to_taken_at is null)
+        and (to_snapshot is null) = (to_xid is null)
         and (to_snapshot is not null or (last_xid = '0' and last_id = 0))
     )
 );
@@ -230,7 +233,7 @@ create table capi.capture_error (
 create unique index capture_error_open on capi.capture_error (source, key) where resolved_at is null;
 
 -- Counts failed captures whether or not the table above could be written: a sequence outlives rollback.
-create sequence capi.capture_failures as bigint minvalue 0 start 0;
+create sequence capi.capture_failures as bigint;
 
 create table capi.outbox_default partition of capi.outbox default;
 create table capi.attempt_default partition of capi.attempt default;

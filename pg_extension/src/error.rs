@@ -28,6 +28,9 @@ pub(crate) enum Error {
     /// The row is not an object.
     #[error("the second argument of preview must be a row of a conversion view")]
     NotARow,
+    /// A conversion view was dropped.
+    #[error("the conversion view of a tracked table is gone")]
+    ViewGone,
     /// A tracked table got another primary key.
     #[error("the primary key of a tracked table has changed its type")]
     KeyTypeChanged,
@@ -42,6 +45,14 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    fn code(&self) -> PgSqlErrorCode {
+        match self {
+            Self::ViewGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            Self::KeyTypeChanged => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        }
+    }
+
     fn hint(&self) -> String {
         match self {
             Self::UnknownField { nearest: Some(field) } => format!("Did you mean {field}?"),
@@ -59,6 +70,7 @@ impl Error {
             Self::Settings(SettingsError::Setting { .. }) => {
                 "For Meta: {\"pixel_id\": \"1234567890\"}; see the README for every setting.".into()
             }
+            Self::ViewGone => "Make it again and call capi.track, or call capi.untrack.".into(),
             Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),
             Self::Refused { .. } => {
                 "The source is tracked with on_error => 'abort'; track it with 'record' to let \
@@ -80,11 +92,6 @@ impl Error {
 
 impl From<Error> for ErrorReport {
     fn from(error: Error) -> Self {
-        Self::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            error.to_string(),
-            function_name!(),
-        )
-        .set_hint(error.hint())
+        Self::new(error.code(), error.to_string(), function_name!()).set_hint(error.hint())
     }
 }

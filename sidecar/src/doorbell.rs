@@ -173,9 +173,17 @@ async fn sleep_armed(
 }
 
 async fn maintain(tools: Tools) {
-    match tools.queue.maintain().await {
-        Ok(done) => debug!(%done, "maintenance"),
-        Err(error) => warn!(error = chain(&error), "maintenance failed"),
+    // One table per call.
+    loop {
+        match tools.queue.maintain().await {
+            Ok(done) => {
+                debug!(%done, "maintenance");
+                if done["more"] != true {
+                    return;
+                }
+            }
+            Err(error) => return warn!(error = chain(&error), "maintenance failed"),
+        }
     }
 }
 

@@ -1,39 +1,51 @@
--- Cuts the next batch of a destination out of the outbox and returns its id; null when there is
+-- Reads the next events of a destination from the outbox and moves its cursor; no row when there is
 -- nothing to send. What can never be sent is settled here, by receipt.
 --
 -- Locking the cursor and taking the snapshot are two statements: in one, a waiter would take a
--- snapshot older than the cursor it then reads.
+-- snapshot older than the cursor it then reads. Generic plans: a custom one may sort the backlog.
 create or replace function capi._carve(
     p_destination integer,
     p_limit integer
-) returns bigint
+) returns table (
+    events bigint[],
+    captured_from timestamptz,
+    captured_to timestamptz
+)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
+#variable_conflict use_column
 declare
     c capi.cursor;
     d capi.destination;
     snap pg_snapshot;
     stragglers xid8[];
     older boolean;
+    fresh boolean;
+    low_xid xid8;
+    low_id bigint;
+    me xid8;
     taken bigint;
     top_xid xid8;
     top_id bigint;
     ids bigint[];
     oldest timestamptz;
     newest timestamptz;
-    made bigint;
 begin
     select * into c from capi.cursor where destination = p_destination for update skip locked;
     if not found then
-        return null;        -- another worker is carving
+        return;             -- another worker is carving
     end if;
     select * into strict d from capi.destination where destination = p_destination;
 
     -- Bounded: a call may find nothing but events of other destinations.
     for round in 1..20 loop
         older := c.older_id is not null;
+        fresh := c.to_snapshot is null;
+        me := pg_current_xact_id();
         -- READ COMMITTED: this statement's snapshot is younger than the lock above.
         snap := coalesce(c.to_snapshot, pg_current_snapshot());
         stragglers := array(
@@ -41,16 +53,34 @@ begin
             where pg_visible_in_snapshot(x, snap)
         );
 
+        -- One lower bound: two of them make btree start at the weaker one.
+        if c.last_xid >= pg_snapshot_xmax(c.from_snapshot) then
+            low_xid := c.last_xid;
+            low_id := c.last_id;
+        else
+            low_xid := pg_snapshot_xmax(c.from_snapshot);
+            low_id := 0;
+        end if;
+
         with
         straggling as (
-            select o.id, o.captured_at, o.xid as place, o.source, o.refused, o.event_name,
-                o.action_source, o.event_time
-            from capi.outbox o
-            where not older
-                and o.era = c.era and o.xid = any (stragglers)
-                and (o.xid, o.id) > (c.last_xid, c.last_id)
-                and o.captured_at >= c.unread_since
-            order by o.xid, o.id
+            -- One index range per straggler, each bounded: (era, xid) fixed, ordered by id.
+            select o.*
+            from unnest(stragglers) x
+            cross join lateral (
+                select i.id, i.captured_at, i.xid as place, i.source, i.refused, i.event_name,
+                    i.action_source, i.event_time
+                from capi.outbox i
+                where i.era = c.era
+                    -- Not xid = x: then the primary key would seem to give the order, too.
+                    and (i.xid, i.id) > (x, case when x = c.last_xid then c.last_id else 0 end)
+                    and i.xid <= x
+                    and i.captured_at >= c.unread_since
+                order by i.xid, i.id
+                limit p_limit
+            ) o
+            where not older and x >= c.last_xid
+            order by o.place, o.id
             limit p_limit
         ),
         later as (
@@ -59,9 +89,8 @@ begin
             from capi.outbox o
             where not older
                 and o.era = c.era
-                and o.xid >= pg_snapshot_xmax(c.from_snapshot)
+                and (o.xid, o.id) > (low_xid, low_id)
                 and o.xid < pg_snapshot_xmax(snap)
-                and (o.xid, o.id) > (c.last_xid, c.last_id)
                 and pg_visible_in_snapshot(o.xid, snap)
                 and o.captured_at >= c.unread_since
             order by o.xid, o.id
@@ -84,7 +113,11 @@ begin
         judged as materialized (
             select n.id, n.captured_at, n.place,
                 case
-                    when r.source is null then 'elsewhere'
+                    when not exists (
+                        select from capi.route r
+                        where r.source = n.source and r.destination = p_destination
+                            and n.captured_at >= r.since and (r.until is null or n.captured_at < r.until)
+                    ) then 'elsewhere'
                     when older and capi._is_settled_or_open(n.id, n.captured_at, p_destination)
                         then 'elsewhere'
                     when n.refused && array['*', d.platform, d.name] then 'suppressed'
@@ -94,16 +127,15 @@ begin
                         'send')
                 end as fate
             from next n
-            left join capi.route r on r.source = n.source and r.destination = p_destination
-                and n.captured_at >= r.since and (r.until is null or n.captured_at < r.until)
         ),
         settled as (
-            insert into capi.receipt (event, captured_at, destination, status, reason)
+            insert into capi.receipt as r (event, captured_at, destination, status, reason)
             select j.id, j.captured_at, p_destination, j.fate::capi.receipt_status,
                 case j.fate when 'suppressed' then 'consent_refused' when 'expired' then 'too_old'
                     else 'unknown_event' end
             from judged j
-            where j.fate in ('suppressed', 'expired', 'unrouted')
+            where j.fate not in ('send', 'elsewhere')
+            on conflict do nothing
         )
         select count(*),
             (array_agg(j.place order by j.place desc, j.id desc))[1],
@@ -119,43 +151,42 @@ begin
         elsif taken = 0 and c.to_snapshot is null then
             exit;           -- nothing came: write nothing
         elsif taken < p_limit then
-            -- Read to its end: the range's end is the next one's beginning. What is still running
-            -- and was running at the beginning may be as old as the last bound; all else was
-            -- captured after the beginning. The day is for clocks that are set back.
-            if not exists (
-                select from pg_snapshot_xip(snap) x
-                join pg_snapshot_xip(c.from_snapshot) y on x = y
-            ) then
+            -- Read to its end: the range's end is the next one's beginning. As long as a transaction
+            -- runs that ran at the beginning, its events may be as old as the last bound; a
+            -- snapshot does not name all of them, so ids are compared. Otherwise all unread events
+            -- were captured after the beginning. The day is for clocks that are set back.
+            if pg_snapshot_xmin(snap) > c.from_xid then
                 c.unread_since := greatest(c.unread_since, c.from_taken_at - interval '1 day');
             end if;
             c.from_snapshot := snap;
-            c.from_taken_at := coalesce(c.to_taken_at, clock_timestamp());
+            c.from_xid := coalesce(c.to_xid, me);
+            c.to_xid := null;
+            c.from_taken_at := coalesce(c.to_taken_at, now());
             c.to_snapshot := null;
             c.to_taken_at := null;
             c.last_xid := '0';
             c.last_id := 0;
         else
-            c.to_taken_at := coalesce(c.to_taken_at, clock_timestamp());
+            c.to_taken_at := coalesce(c.to_taken_at, now());
             c.to_snapshot := snap;
+            c.to_xid := coalesce(c.to_xid, me);
             c.last_xid := top_xid;
             c.last_id := top_id;
         end if;
 
         update capi.cursor u
-        set from_snapshot = c.from_snapshot, from_taken_at = c.from_taken_at,
-            to_snapshot = c.to_snapshot, to_taken_at = c.to_taken_at,
+        set from_snapshot = c.from_snapshot, from_xid = c.from_xid, from_taken_at = c.from_taken_at,
+            to_snapshot = c.to_snapshot, to_xid = c.to_xid, to_taken_at = c.to_taken_at,
             last_xid = c.last_xid, last_id = c.last_id,
             unread_since = c.unread_since, older_id = c.older_id
         where u.destination = p_destination;
 
         if ids is not null then
-            insert into capi.batch (destination, events, captured_from, captured_to)
-            values (p_destination, ids, oldest, newest)
-            returning batch into made;
-            return made;
+            return query select ids, oldest, newest;
+            return;
         end if;
-        exit when taken < p_limit and not older;
+        -- A range that was open before may have younger events behind it.
+        exit when taken < p_limit and not older and fresh;
     end loop;
-    return null;
 end
 $$;

@@ -75,7 +75,7 @@ begin
         case when f.name is null then
                 case when v.name = any (coalesce(keys, '{}'))
                         or p_source is null and capi._is_a_key(p_view, v.name) then null
-                    else coalesce(format('Did you mean %s? ', capi._nearest_field(v.name)), '')
+                    else coalesce('Did you mean ' || capi._nearest_field(v.name) || '? ', '')
                         || 'capi.field lists every name; extra properties go into one jsonb column named custom.' end
             when v.fits then null
             when f.kind = 'timestamp' and v.type like 'timestamp%without%' then

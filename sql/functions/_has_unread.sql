@@ -12,16 +12,22 @@ begin
     select * into strict c from capi.cursor where destination = p_destination;
     return c.to_snapshot is not null
         or c.older_id is not null
-        or exists (
-            select from capi.outbox o
+        -- In index order: an estimate of many rows must not make it read the whole tail.
+        or (
+            select o.id from capi.outbox o
             where o.era = c.era and o.xid >= pg_snapshot_xmax(c.from_snapshot)
                 and o.captured_at >= c.unread_since
-        )
+            order by o.era, o.xid, o.id
+            limit 1
+        ) is not null
         or exists (
-            select from capi.outbox o
-            where o.era = c.era
-                and o.xid = any (array(select x from pg_snapshot_xip(c.from_snapshot) x))
-                and o.captured_at >= c.unread_since
+            select from pg_snapshot_xip(c.from_snapshot) x
+            cross join lateral (
+                select o.id from capi.outbox o
+                where o.era = c.era and o.xid = x and o.captured_at >= c.unread_since
+                order by o.era, o.xid, o.id
+                limit 1
+            ) y
         );
 end
 $$;

@@ -26,15 +26,25 @@ declare
         else format('case when (%s) then %s else false end', p_only_if, note) end;
     event text;
     columns text;
+    name text;
+    wanted text;
 begin
     foreach event in array array['insert', 'update'] loop
         columns := case when event = 'update' and p_on_columns is not null then
-            (select ' of ' || string_agg(format('%I', c), ', ') from unnest(p_on_columns || p_keys) c) else '' end;
-        execute format('drop trigger if exists %I on %s', format('capi_%s_%s', p_source, event), p_table);
-        execute format(
-            'create constraint trigger %I after %s on %s deferrable initially deferred '
-            'for each row when (%s) execute function capi._capture()',
-            format('capi_%s_%s', p_source, event), event || columns, p_table, condition);
+            (select ' OF ' || string_agg(format('%I', c), ', ') from unnest(p_on_columns || p_keys) c) else '' end;
+        name := format('capi_%s_%s', p_source, event);
+        wanted := format('CREATE CONSTRAINT TRIGGER %I AFTER %s ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (%s) EXECUTE FUNCTION capi._capture()',
+            name, upper(event) || columns, p_table, condition);
+        if wanted = (select comment from (select obj_description(g.oid, 'pg_trigger') from pg_trigger g
+            where g.tgrelid = p_table and g.tgname = name) t (comment))
+        then
+            continue;       -- replacing it would lock out the table's readers
+        end if;
+        if exists (select from pg_trigger g where g.tgrelid = p_table and g.tgname = name) then
+            execute format('drop trigger %I on %s', name, p_table);
+        end if;
+        execute wanted;
+        execute format('comment on trigger %I on %s is %L', name, p_table, wanted);
     end loop;
 end
 $$;

@@ -1,6 +1,7 @@
 -- Writes down a source, its version and its routes; returns its id. Called by capi.track, which
 -- runs with the caller's rights; this part runs as the owner and so checks the session's rights
--- itself: an administrator must not make somebody else's view flow into the outbox.
+-- itself: an administrator must not make somebody else's view flow into the outbox. (A superuser's
+-- session that runs an administrator's own function lends it its rights, as everywhere.)
 create or replace function capi._source_save(
     p_source regclass,
     p_conversions regclass,
@@ -17,7 +18,7 @@ declare
     table_name text;
     view_name text;
     wanted integer[];
-    at timestamptz := clock_timestamp();
+    at timestamptz;
 begin
     if not exists (
         select from pg_roles r
@@ -34,6 +35,18 @@ begin
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_conversions;
     select coalesce(array_agg(capi._destination_id(d)), '{}') into wanted
     from unnest(p_destinations) d;
+
+    -- No carving until commit: it would pass the first events of a route that it cannot see yet.
+    perform from capi.cursor c
+    where c.destination = any (wanted)
+        or c.destination in (
+            select r.destination from capi.route r
+            join capi.source x on x.source = r.source
+            where x.relation = p_source and r.until is null
+        )
+    order by c.destination
+    for update;
+    at := clock_timestamp();
 
     -- Found again by identity or by name: history goes on under the name of the first tracking.
     select * into s from capi.source x
@@ -62,7 +75,10 @@ begin
     update capi.route r set until = at
     where r.source = s.source and r.until is null and not r.destination = any (wanted);
     insert into capi.route (source, destination, since)
-    select s.source, w, at from unnest(wanted) w
+    select s.source, w, greatest(at, (
+        select max(r.until) from capi.route r where r.source = s.source and r.destination = w
+    ))
+    from unnest(wanted) w
     where not exists (
         select from capi.route r where r.source = s.source and r.destination = w and r.until is null
     );

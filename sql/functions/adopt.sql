@@ -13,17 +13,23 @@ begin
         return 'this database sends already';
     end if;
     here := capi._era(i.generation);
-    if i.adopted_era = here then
-        -- Same cluster and database, but transaction ids went backwards.
-        i.generation := i.generation + 1;
-        here := capi._era(i.generation);
+    if exists (select from capi.era e where e.era = here) then
+        -- Been here before: transaction ids went backwards, or a copy came home. Captures that are
+        -- under way still write the old era; wait for them.
+        lock table capi.outbox in share row exclusive mode;
+        while exists (select from capi.era e where e.era = here) loop
+            i.generation := i.generation + 1;
+            here := capi._era(i.generation);
+        end loop;
     end if;
-    insert into capi.era (era) values (here) on conflict do nothing;
+    insert into capi.era (era) values (here);
     update capi.installation set generation = i.generation, adopted_era = here, updated_at = now();
     -- The new era is read from its first transaction, older ones by id, without what is settled.
     update capi.cursor
-    set era = here, from_snapshot = '3:3:', from_taken_at = '-infinity', to_snapshot = null,
-        to_taken_at = null, last_xid = '0', last_id = 0, unread_since = '-infinity', older_id = 0;
+    set era = here, from_snapshot = '3:3:', from_xid = '0', from_taken_at = '-infinity',
+        to_snapshot = null, to_xid = null, to_taken_at = null, last_xid = '0', last_id = 0, unread_since = '-infinity', older_id = 0;
+    -- What the original has sent since the copy was made is not known here.
+    update capi.batch set unknown = unknown + 1;
     perform capi._forget_plans();
     notify capi;
     return 'this database sends from now on';

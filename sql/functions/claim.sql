@@ -14,11 +14,12 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 #variable_conflict use_column
 declare
     b capi.batch;
-    made bigint;
     at timestamptz;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -49,11 +50,14 @@ begin
         if (select count(*) from capi.batch x where x.destination = p_destination) >= 16 then
             return;
         end if;
-        made := capi._carve(p_destination, p_batch_limit);
-        if made is null then
+        select c.events, c.captured_from, c.captured_to
+        into b.events, b.captured_from, b.captured_to
+        from capi._carve(p_destination, p_batch_limit) c;
+        if b.events is null then
             return;
         end if;
-        select * into strict b from capi.batch x where x.batch = made for update;
+        b.tries := 0;
+        b.unknown := 0;
     end if;
 
     at := clock_timestamp();
@@ -66,13 +70,21 @@ begin
     end if;
 
     b.token := gen_random_uuid();
-    insert into capi.attempt as a (started_at, destination, batch, parent, worker, tries, events)
-    values (at, p_destination, b.batch, b.parent, p_worker, b.tries, b.events)
-    returning a.attempt into b.attempt;
-    update capi.batch x
-    set state = 'leased', token = b.token, worker = p_worker, lease_until = at + p_lease,
-        attempt = b.attempt, attempt_started_at = at, unknown = b.unknown, tries = b.tries
-    where x.batch = b.batch;
+    b.attempt := nextval('capi.attempt_id');
+    if b.batch is null then
+        insert into capi.batch as x (destination, events, captured_from, captured_to, state, token,
+            worker, lease_until, attempt, attempt_started_at)
+        values (p_destination, b.events, b.captured_from, b.captured_to, 'leased', b.token,
+            p_worker, at + p_lease, b.attempt, at)
+        returning x.batch into b.batch;
+    else
+        update capi.batch x
+        set state = 'leased', token = b.token, worker = p_worker, lease_until = at + p_lease,
+            attempt = b.attempt, attempt_started_at = at, unknown = b.unknown, tries = b.tries
+        where x.batch = b.batch;
+    end if;
+    insert into capi.attempt (attempt, started_at, destination, batch, parent, worker, tries, events)
+    values (b.attempt, at, p_destination, b.batch, b.parent, p_worker, b.tries, b.events);
 
     return query select b.batch, b.token, b.attempt, b.tries, b.events;
 end

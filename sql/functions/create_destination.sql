@@ -29,9 +29,9 @@ begin
     insert into capi.destination_version (destination, version, settings, credential, state, reason)
     values (made, 1, settings, credential, 'paused', 'new');
     -- It reads from now on. A later statement may take the snapshot: nothing is routed to it yet.
-    insert into capi.cursor (destination, era, from_snapshot, from_taken_at, unread_since)
-    select made, capi._era(i.generation), pg_current_snapshot(), clock_timestamp(),
-        clock_timestamp() - interval '1 day'
+    insert into capi.cursor (destination, era, from_xid, from_snapshot, from_taken_at, unread_since)
+    select made, capi._era(i.generation), pg_current_xact_id(), pg_current_snapshot(), now(),
+        now() - interval '1 day'
     from capi.installation i;
     return name;
 end

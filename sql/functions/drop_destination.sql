@@ -11,6 +11,7 @@ declare
     id integer := capi._destination_id(name);
 begin
     perform from capi.cursor c where c.destination = id for update;
+    perform from capi.batch b where b.destination = id for update;
     if exists (select from capi.batch b where b.destination = id and b.state = 'leased') then
         raise exception 'destination "%" is sending right now', name
             using errcode = 'object_in_use',

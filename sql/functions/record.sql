@@ -17,6 +17,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 declare
     b capi.batch;
@@ -31,7 +33,9 @@ begin
             hint = 'One of each, retry, wait, split, blocked.';
     end if;
     select * into b from capi.batch x where x.batch = p_batch for update;
-    if not found or b.token is distinct from p_token or b.attempt <> p_attempt then
+    if not found or b.state <> 'leased' or b.token is distinct from p_token
+        or b.attempt is distinct from p_attempt
+    then
         -- The lease was lost: the answer is worth keeping, the events are somebody else's now.
         update capi.attempt a
         set http_status = p_http_status, request_id = p_request_id,
@@ -46,16 +50,24 @@ begin
     where a.attempt = b.attempt and a.started_at = b.attempt_started_at;
 
     -- Only events of this batch; their capture time is part of the receipt's key.
-    insert into capi.receipt
+    insert into capi.receipt as r
         (event, captured_at, destination, status, reason, attempts, possible_duplicate, attempt, settled_at)
     select s.event, o.captured_at, b.destination,
         p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end]::capi.receipt_status,
-        p_reasons[case when cardinality(p_reasons) = 1 then 1 else s.n end],
+        coalesce(
+            p_reasons[case when cardinality(p_reasons) = 1 then 1 else s.n end],
+            case when p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end] <> 'delivered'
+                then coalesce(p_reason, 'unspecified') end),
         b.tries + 1, b.unknown > 0, b.attempt, at
     from unnest(p_settled) with ordinality s (event, n)
     join unnest(b.events) e (event) using (event)
     join capi.outbox o on o.id = s.event
-        and o.captured_at between b.captured_from and b.captured_to;
+        and o.captured_at between b.captured_from and b.captured_to
+    -- It was settled before, so it went twice: the platform's last word stands.
+    on conflict (event, destination, captured_at) do update
+    set status = excluded.status, reason = excluded.reason, attempt = excluded.attempt,
+        attempts = least(r.attempts + excluded.attempts, 32767), possible_duplicate = true,
+        settled_at = excluded.settled_at;
     get diagnostics settled = row_count;
 
     rest := array(
@@ -75,7 +87,14 @@ begin
                 hint = 'Each event of the batch is either settled once or sent again.';
     end if;
 
-    if p_decision = 'blocked' then
+    -- No answer, or half of one: nobody knows whether the platform took the events.
+    if p_answer ->> 'sent' = 'unknown' then
+        b.unknown := b.unknown + 1;
+    end if;
+
+    if p_decision = 'blocked' and exists (
+        select from capi.destination d where d.destination = b.destination and d.state = 'active'
+    ) then
         perform capi._set_state(b.destination, 'blocked', coalesce(p_reason, 'blocked'));
     end if;
 
@@ -90,7 +109,7 @@ begin
         delete from capi.batch x where x.batch = b.batch;
     else
         update capi.batch x
-        set events = rest, state = 'ready', due_at = due, token = null, lease_until = null,
+        set events = rest, unknown = b.unknown, state = 'ready', due_at = due, token = null, lease_until = null,
             worker = null, attempt = null, attempt_started_at = null, reason = p_reason,
             tries = b.tries + case when p_decision in ('wait', 'blocked') then 0 else 1 end
         where x.batch = b.batch;

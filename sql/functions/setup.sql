@@ -30,6 +30,14 @@ begin
     if not fresh then
         execute 'select owner_role, sidecar_role, analyst_role, admin_role from capi.installation'
         into owner, sidecar, analyst, admin;
+        if exists (
+            select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = 'capi' and c.relname in ('installation', 'outbox')
+                and (c.relowner::regrole::text <> quote_ident(owner) or n.nspowner <> c.relowner)
+        ) then
+            raise exception 'schema capi does not belong to role "%" as capi.installation says', owner
+                using errcode = 'invalid_object_definition', hint = 'Somebody changed its owner. Look into it before going on.';
+        end if;
     end if;
 
     for wanted in
@@ -98,7 +106,10 @@ begin
         execute 'update capi.installation set layout = $1, instance = coalesce($2, instance), updated_at = now()'
         using capi.library_version(), instance;
     end if;
-    execute 'select capi.maintain()';
+    -- One table per call.
+    for step in select from generate_series(1, 3) loop
+        execute 'select capi.maintain()';
+    end loop;
     execute format('set local role %I', caller);
 
     for step in select l.body from capi._layout() l where l.part = 'grants' order by l.step loop

@@ -15,6 +15,7 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select d.name, d.platform, d.state, d.pause_reason,
         unread.n + coalesce(open.events, 0),
@@ -39,8 +40,8 @@ as $$
                 then not pg_visible_in_snapshot(o.xid, c.from_snapshot)
                     and (c.to_snapshot is null or (o.xid, o.id) > (c.last_xid, c.last_id)
                         or not pg_visible_in_snapshot(o.xid, c.to_snapshot))
-                else o.id > c.older_id end
-            and not capi._is_settled_or_open(o.id, o.captured_at, d.destination)
+                else o.id > c.older_id
+                    and not capi._is_settled_or_open(o.id, o.captured_at, d.destination) end
     ) unread
     left join lateral (
         select count(*) as batches, sum(cardinality(b.events)) as events, min(b.captured_from) as oldest

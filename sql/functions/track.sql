@@ -51,7 +51,7 @@ begin
     if problem is not null then
         raise exception 'cannot track %: %', conversions, problem
             using errcode = 'invalid_object_definition',
-                hint = advice || ' See all findings: select * from capi.check_view('
+                hint = coalesce(advice, '') || ' See all findings: select * from capi.check_view('
                     || quote_literal(conversions::text) || ');';
     end if;
     if on_columns is not null and exists (
@@ -76,6 +76,15 @@ begin
     foreach t in array tables loop
         perform capi._make_triggers(t, id, keys, only_if, on_columns);
     end loop;
+    -- Unqualified names would be looked up in the pinned path.
+    if exists (select from jsonb_object_keys(also) k where to_regclass(k) is null) then
+        raise exception 'also names a table that is not there' using errcode = 'undefined_table',
+            hint = 'Give schema and table: {"shop.payments": "order_id"}.';
+    end if;
+    if exists (select from jsonb_object_keys(also) k where k::regclass = any (tables)) then
+        raise exception 'also names the source itself' using errcode = 'invalid_parameter_value',
+            hint = 'Name other tables that make a row appear in the view.';
+    end if;
     for other in select e.key::regclass as relation, e.value as column from jsonb_each_text(also) e loop
         if cardinality(keys) > 1 then
             raise exception 'also needs a source with a key of one column' using errcode = 'feature_not_supported';

@@ -35,7 +35,10 @@ join capi.destination d on d.destination = t.destination
 left join capi.receipt r on r.event = o.id and r.destination = d.destination
     and r.captured_at = o.captured_at
 left join capi.attempt a on a.attempt = r.attempt
+    and a.started_at between r.captured_at and r.settled_at
 left join (
     select b.destination, e.event, b.state, b.tries, b.unknown, b.reason, b.due_at
     from capi.batch b cross join unnest(b.events) e (event)
-) q on q.event = o.id and q.destination = d.destination and r.event is null;
+) q on q.event = o.id and q.destination = d.destination and r.event is null
+-- What a dropped destination had not sent, it never will.
+where d.state <> 'dropped' or r.event is not null;

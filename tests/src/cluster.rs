@@ -29,13 +29,15 @@ log_line_prefix = '%m [%p] %d '
 /// The example shop, as the documentation gives it to users.
 const SHOP: &str = include_str!("../../sql/examples/shop.sql");
 
-/// Login roles of the tests, each a member of one role that has rights.
+/// Login roles of the tests, each a member of one role that has rights, and an owner of views who
+/// has none.
 const ROLES: &str = "
 create role app login in role shop_app;
 create role analyst login in role capi_analyst;
 create role capi login in role capi_sidecar;
 create role admin login in role capi_admin;
 create role nobody login;
+create role mallory;
 ";
 
 /// A running cluster. Dropping it, or the end of the process, stops it and removes its folder.

@@ -1,6 +1,8 @@
 //! Buying in the example shop, and what became of it.
 
 use crate::database::{Database, Session};
+use crate::patience::eventually;
+use crate::platform::Platform;
 
 /// Name of the destination that tests send to.
 pub const DESTINATION: &str = "meta-eu";
@@ -31,6 +33,64 @@ pub async fn track(session: &Session, endpoint: &str) {
                 destinations => '{{{DESTINATION}}}');"
         ))
         .await;
+}
+
+/// A tracked shop that sends to this platform.
+pub async fn sending_shop(platform: &Platform) -> Database {
+    let database = Database::adopted().await;
+    track(&database, platform.endpoint()).await;
+    resume(&database).await;
+    database
+}
+
+/// Lets the destination send.
+pub async fn resume(session: &Session) {
+    session.run(&format!("select capi.resume('{DESTINATION}')")).await;
+}
+
+/// Places this many paid orders of 10.00 EUR in one transaction.
+pub async fn buy_many(session: &Session, customer: i64, orders: u32) {
+    session
+        .run(&format!(
+            "insert into shop.orders (customer_id, currency, total, checkout_url, status, paid_at)
+            select {customer}, 'EUR', 10, 'https://shop.example.com/checkout', 'paid',
+                clock_timestamp()
+            from generate_series(1, {orders})"
+        ))
+        .await;
+}
+
+/// Waits until every event has its receipt.
+pub async fn until_settled(session: &Session, seconds: u64) {
+    let open = "select count(*) || ' open: ' || coalesce(string_agg(distinct status || ' ' || coalesce(reason, '-'), ', '), '')
+        from capi.delivery where status in ('pending', 'sending', 'retrying', 'accepted')";
+    eventually("every event has its receipt", seconds, async || {
+        let seen = session.get(open).await;
+        if seen.starts_with("0 ") { Ok(()) } else { Err(seen) }
+    })
+    .await;
+}
+
+/// Receipts by status, as `status count` in order.
+pub async fn receipts(session: &Session) -> Vec<String> {
+    let sql = "select status || ' ' || count(*) from capi.receipt group by status order by status";
+    session.column(sql).await
+}
+
+/// Fails unless every event that the platform has seen twice is marked as a possible duplicate.
+/// Returns how many those are.
+pub async fn doubles_on_record(session: &Session, platform: &Platform) -> usize {
+    let seen = platform.seen().await;
+    let twice: Vec<&String> = seen.iter().filter(|(_, n)| **n > 1).map(|(id, _)| id).collect();
+    let marked = session
+        .column(
+            "select o.event_id from capi.outbox o join capi.receipt r on r.event = o.id
+            where r.possible_duplicate",
+        )
+        .await;
+    let silent: Vec<_> = twice.iter().filter(|id| !marked.contains(id)).collect();
+    assert!(silent.is_empty(), "{} of {} doubles are not on record: {silent:?}", silent.len(), twice.len());
+    twice.len()
 }
 
 /// Adds a customer with plain, valid data who has consented; returns the id.

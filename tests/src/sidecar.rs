@@ -60,10 +60,15 @@ impl Sidecar {
 
     /// Sends SIGTERM and waits for the end.
     pub async fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().expect("still running").to_string();
-        let signalled = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(signalled.expect("the program kill").success());
+        self.signal("TERM");
         self.ended().await
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("still running").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("the program kill").success());
     }
 
     /// Waits until it ends by itself.

@@ -2,5 +2,8 @@
 
 mod capture;
 mod catalog;
+mod crash;
+mod delivery;
+mod exactly_once;
 mod roles;
 mod vectors_sql;

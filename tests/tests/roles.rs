@@ -206,13 +206,7 @@ async fn roles_of_another_database_are_not_taken_over_unasked() {
 async fn hostile_source() -> Database {
     let shop = tracked_shop().await;
     shop.run(
-        "do $$ begin
-            perform pg_advisory_xact_lock(4711);
-            if not exists (select from pg_roles where rolname = 'mallory') then
-                create role mallory;
-            end if;
-        end $$;
-        create schema mallory authorization mallory;
+        "create schema mallory authorization mallory;
         grant usage on schema mallory to app;
         set role mallory;
         create table mallory.sale (id bigint primary key);

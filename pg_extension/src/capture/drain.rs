@@ -76,11 +76,13 @@ fn capture_or_halve(id: i32, keys: &Keys) {
                 failure.rethrow();
             }
             match halves(keys) {
+                // The statement itself is wrong: no key is better than another.
+                Some(_) if failure.is_of_the_statement() => on_record(id, failures(keys, &failure)),
                 Some((left, right)) => {
                     capture_or_halve(id, &left);
                     capture_or_halve(id, &right);
                 }
-                None => on_record(id, lone_failure(keys, &failure)),
+                None => on_record(id, failures(keys, &failure)),
             }
         }
     }
@@ -168,22 +170,25 @@ fn aborts(id: i32) -> bool {
         .unwrap_or(false)
 }
 
-/// The record of a key that failed alone. Under REPEATABLE READ a serialisation failure on the key
-/// means that another transaction has just written the same event: it exists.
-fn lone_failure(keys: &Keys, failure: &Failure) -> Vec<Failed> {
+/// The record of keys that failed. Under REPEATABLE READ a serialisation failure on the key means
+/// that another transaction has just written the same event: it exists.
+fn failures(keys: &Keys, failure: &Failure) -> Vec<Failed> {
     let code = failure.code();
     if code == PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE {
         return Vec::new();
     }
-    let key = match keys {
-        Keys::Integers(keys) => keys.first().map(ToString::to_string),
-        Keys::Texts(keys) => keys.first().map(|columns| match columns.as_slice() {
-            [one] => one.clone(),
-            many => serde_json::Value::from(many.to_vec()).to_string(),
-        }),
+    let keys: Vec<String> = match keys {
+        Keys::Integers(keys) => keys.iter().map(ToString::to_string).collect(),
+        Keys::Texts(keys) => keys
+            .iter()
+            .map(|columns| match columns.as_slice() {
+                [one] => one.clone(),
+                many => serde_json::Value::from(many.to_vec()).to_string(),
+            })
+            .collect(),
     };
-    key.map(|key| Failed { key, sqlstate: sqlstate(code), reason: condition(code), field: None })
-        .into_iter()
+    keys.into_iter()
+        .map(|key| Failed { key, sqlstate: sqlstate(code), reason: condition(code), field: None })
         .collect()
 }
 

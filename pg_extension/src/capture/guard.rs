@@ -98,6 +98,11 @@ impl Failure {
         }
     }
 
+    /// Whether it is the statement that is wrong (names, rights, syntax) and not a value.
+    pub(super) fn is_of_the_statement(&self) -> bool {
+        sqlstate(self.code()).starts_with("42")
+    }
+
     /// Raises the error again.
     pub(super) fn rethrow(self) -> ! {
         self.0.rethrow()

@@ -159,8 +159,8 @@ fn load(
             n.nspname::text, c.relname::text, capi._era(i.generation)
         from capi.source s
         cross join capi.installation i
-        join pg_catalog.pg_class c on c.oid = s.conversions
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        left join pg_catalog.pg_class c on c.oid = s.conversions
+        left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where s.source = $1",
         Some(1),
         &[id.into()],
@@ -173,6 +173,7 @@ fn load(
     let options = row.get::<JsonB>(4)?.ok_or_else(missing)?.0;
     let key_columns = row.get::<Vec<String>>(5)?.ok_or_else(missing)?;
     let view = row.get::<pg_sys::Oid>(6)?.ok_or_else(missing)?;
+    let Some(view_owner) = row.get::<pg_sys::Oid>(7)? else { Error::ViewGone.raise() };
     let schema = row.get::<String>(8)?.ok_or_else(missing)?;
     let view_name = row.get::<String>(9)?.ok_or_else(missing)?;
 
@@ -233,7 +234,7 @@ fn load(
         tracked: row.get::<bool>(3)?.ok_or_else(missing)?,
         abort: options.get("on_error").and_then(Value::as_str) == Some("abort"),
         options: Options::from_json(&options),
-        view_owner: row.get::<pg_sys::Oid>(7)?.ok_or_else(missing)?,
+        view_owner,
         era: row.get::<i64>(10)?.ok_or_else(missing)?,
         owner,
         shape,
