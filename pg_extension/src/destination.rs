@@ -1,5 +1,11 @@
 //! Destinations in SQL: settings, what can never be sent, and the preview of a request.
 
+#![expect(
+    clippy::result_large_err,
+    clippy::needless_pass_by_value,
+    reason = "pgrx's own error type, raised at once; SQL arguments come by value"
+)]
+
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};

@@ -4,6 +4,7 @@ use capi_core::field::{self, FIELDS};
 use pgrx::prelude::*;
 
 /// Every standard field; read it as the view `capi.field`.
+#[expect(clippy::type_complexity, reason = "the row type of an SQL function")]
 #[pg_extern(immutable, parallel_safe, name = "_fields")]
 fn fields() -> TableIterator<
     'static,

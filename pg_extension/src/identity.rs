@@ -1,5 +1,7 @@
 //! The normalisation rules as SQL functions.
 
+#![expect(clippy::result_large_err, reason = "pgrx's own error type, raised at once")]
+
 use capi_core::field;
 use capi_core::identity::{self, Context, Identifier, Normalized, PLATFORMS};
 use pgrx::pg_sys::panic::ErrorReport;

@@ -158,6 +158,16 @@ impl Database {
         database
     }
 
+    /// A copy of this database as `create database … template` makes it. Closes this session for
+    /// the moment: nobody may be connected.
+    pub async fn clone_by_template(mut self) -> Self {
+        let own = self.pid().await;
+        let postgres = Session::connect(self.cluster, "postgres", "postgres").await;
+        self.session = postgres;
+        self.run(&format!("select pg_terminate_backend({own}, 5000)")).await;
+        Self::create(self.cluster, &format!("template {}", self.name)).await
+    }
+
     async fn create(cluster: &'static Cluster, how: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));

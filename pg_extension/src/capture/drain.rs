@@ -66,7 +66,7 @@ fn capture_or_halve(id: i32, keys: &Keys) {
         })
     });
     match outcome {
-        Ok((failed, false)) => on_record(id, failed),
+        Ok((failed, false)) => on_record(id, &failed),
         Ok((failed, true)) => match failed.into_iter().next() {
             None => {}
             Some(failed) => refuse_order(&failed),
@@ -77,12 +77,14 @@ fn capture_or_halve(id: i32, keys: &Keys) {
             }
             match halves(keys) {
                 // The statement itself is wrong: no key is better than another.
-                Some(_) if failure.is_of_the_statement() => on_record(id, failures(keys, &failure)),
+                Some(_) if failure.is_of_the_statement() => {
+                    on_record(id, &failures(keys, &failure));
+                }
                 Some((left, right)) => {
                     capture_or_halve(id, &left);
                     capture_or_halve(id, &right);
                 }
-                None => on_record(id, failures(keys, &failure)),
+                None => on_record(id, &failures(keys, &failure)),
             }
         }
     }
@@ -133,19 +135,17 @@ fn framed<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Puts failures on record; if even that fails, counts and logs them. The order commits.
-fn on_record(id: i32, failed: Vec<Failed>) {
+fn on_record(id: i32, failed: &[Failed]) {
     if failed.is_empty() {
         return;
     }
     let Some(owner) = source::owner() else { return };
     for part in failed.chunks(CHUNK) {
         let written = subtransaction(Ending::Keep, || framed(|| write::record(owner, id, part)));
-        if let Err(failure) = &written
-            && failure.must_not_be_swallowed()
-        {
-            written.err().expect("matched above").rethrow();
-        }
-        let lost = written.is_err();
+        let lost = match written {
+            Err(failure) if failure.must_not_be_swallowed() => failure.rethrow(),
+            written => written.is_err(),
+        };
         let counted = subtransaction(Ending::Keep, || framed(|| write::count(owner, part.len())));
         if lost || counted.is_err() {
             for f in part {

@@ -54,12 +54,12 @@ pub(super) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() ->
 }
 
 /// An error that a subtransaction ended with.
-pub(super) struct Failure(CaughtError);
+pub(super) struct Failure(Box<CaughtError>);
 
 impl Failure {
     /// The SQLSTATE.
     pub(super) fn code(&self) -> PgSqlErrorCode {
-        match &self.0 {
+        match self.0.as_ref() {
             CaughtError::PostgresError(e)
             | CaughtError::ErrorReport(e)
             | CaughtError::RustPanic { ereport: e, .. } => e.sql_error_code(),
@@ -69,7 +69,7 @@ impl Failure {
     /// The message, only where it can name nothing but objects: of missing rights, tables and
     /// functions.
     pub(super) fn harmless_message(&self) -> Option<String> {
-        let report = match &self.0 {
+        let report = match self.0.as_ref() {
             CaughtError::PostgresError(e)
             | CaughtError::ErrorReport(e)
             | CaughtError::RustPanic { ereport: e, .. } => e,
@@ -159,11 +159,11 @@ pub(super) fn subtransaction<T>(ending: Ending, work: impl FnOnce() -> T) -> Res
         }))
         .catch_others(move |error| {
             end(Ending::Undo);
-            Err(Failure(error))
+            Err(Failure(Box::new(error)))
         })
         .catch_rust_panic(move |error| {
             end(Ending::Undo);
-            Err(Failure(error))
+            Err(Failure(Box::new(error)))
         })
         .execute()
     }

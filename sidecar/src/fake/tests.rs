@@ -446,6 +446,7 @@ struct Online {
 }
 
 impl Online {
+    #[expect(clippy::disallowed_methods, reason = "a test's own client, to loopback")]
     async fn start() -> Self {
         // The client insists on a provider even where nothing is encrypted.
         rustls::crypto::ring::default_provider().install_default().ok();
