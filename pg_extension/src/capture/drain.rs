@@ -129,6 +129,9 @@ fn framed<T>(work: impl FnOnce() -> T) -> T {
             // Rows that a policy would hide raise an error instead of missing in silence.
             ("row_security", "off"),
             ("lock_timeout", &lock_timeout),
+            // Planned once per backend: planning costs more than the statements.
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
         ],
         work,
     )
