@@ -6,20 +6,27 @@ use std::panic::AssertUnwindSafe;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
-/// Runs `work` with another role's rights, in a security-restricted operation if wanted.
-///
-/// On error the surrounding subtransaction's abort restores the rights.
-pub(super) fn as_role<T>(role: pg_sys::Oid, restricted: bool, work: impl FnOnce() -> T) -> T {
+/// Runs `work` with another role's rights. On error the surrounding subtransaction restores ours.
+pub(super) fn as_role<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    with_rights(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32, work)
+}
+
+/// Runs `work`, which executes code of `role`, in a security-restricted operation of that role. A
+/// setting that the code changes is put back before anything else runs: a search path left behind
+/// would lead our own statements to its functions.
+pub(super) fn as_reader<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+    with_settings(&[], || with_rights(role, flags as i32, work))
+}
+
+fn with_rights<T>(role: pg_sys::Oid, flags: i32, work: impl FnOnce() -> T) -> T {
     let mut saved = pg_sys::InvalidOid;
     let mut context = 0;
     // SAFETY: plain reads and writes of backend state; restored below or by the subtransaction.
-    unsafe { pg_sys::GetUserIdAndSecContext(&mut saved, &mut context) };
-    let mut flags = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-    if restricted {
-        flags |= pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut saved, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | flags);
     }
-    // SAFETY: as above.
-    unsafe { pg_sys::SetUserIdAndSecContext(role, flags) };
     let result = work();
     // SAFETY: as above.
     unsafe { pg_sys::SetUserIdAndSecContext(saved, context) };

@@ -11,7 +11,7 @@ use pgrx::spi::{OwnedPreparedStatement, SpiClient};
 use pgrx::{JsonB, PgOid, spi};
 use serde_json::Value;
 
-use super::guard::as_role;
+use super::guard::{as_reader, as_role};
 use super::pending::Keys;
 use crate::error::Error;
 
@@ -111,7 +111,7 @@ pub(super) fn get(id: i32) -> Option<Rc<Source>> {
         return Some(known);
     }
     let (owner, outbox_view) = (owner()?, relation_oid("source")?);
-    let loaded = as_role(owner, false, || Spi::connect(|client| load(client, id, owner)))
+    let loaded = as_role(owner, || Spi::connect(|client| load(client, id, owner)))
         .unwrap_or_else(|e| pgrx::error!("source cannot be read: {e}"));
     let (source, view) = loaded?;
     let source = Rc::new(source);
@@ -281,7 +281,7 @@ impl Source {
     /// Reads the view's rows of some keys, as the view's owner and in a security-restricted
     /// operation: nothing that the view calls gets a right on `capi`.
     pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
-        as_role(self.view_owner, true, || {
+        as_reader(self.view_owner, || {
             Spi::connect_mut(|client| {
                 let mut plan = self.plan.borrow_mut();
                 if plan.is_none() {
@@ -350,7 +350,7 @@ impl Source {
             }
         };
         let query = format!("select {list} from {} v limit 1", self.view);
-        as_role(self.view_owner, true, || {
+        as_reader(self.view_owner, || {
             Spi::connect(|client| {
                 let found = client.select(query.as_str(), Some(1), &[])?;
                 if found.is_empty() {

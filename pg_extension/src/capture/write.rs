@@ -157,7 +157,7 @@ struct Columns {
 /// uniqueness refuse.
 pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp) -> (usize, Vec<Failed>) {
     let columns: Vec<Columns> = events.iter().map(|e| Columns::of(source, e)).collect();
-    as_role(source.owner, false, || {
+    as_role(source.owner, || {
         Spi::connect_mut(|client| {
             let fresh = insert(client, source, events, &columns, now)?;
             if fresh == events.len() {
@@ -265,7 +265,7 @@ fn existing(
 
 /// Puts failed captures on record, as the schema's owner.
 pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
-    as_role(owner, false, || {
+    as_role(owner, || {
         Spi::connect_mut(|client| -> Result<(), spi::Error> {
             for f in failed {
                 client.update(
@@ -288,7 +288,7 @@ pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
 
 /// Counts failed captures, as the schema's owner: a sequence outlives rollback.
 pub(super) fn count(owner: pg_sys::Oid, failed: usize) {
-    as_role(owner, false, || {
+    as_role(owner, || {
         Spi::connect_mut(|client| -> Result<(), spi::Error> {
             let n = i32::try_from(failed).unwrap_or(i32::MAX);
             client.update(
