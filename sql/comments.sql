@@ -12,7 +12,7 @@ comment on table capi.outbox is 'One row per conversion event, immutable once co
 comment on column capi.outbox.identity is 'Digests by field, or field/platform where a platform''s form differs: personal data, hidden from analysts.';
 comment on column capi.outbox.facts is 'What platforms take in clear, among it IP address, user agent and click ids.';
 comment on column capi.outbox.dropped is 'Fields that were given and not used, with the reason.';
-comment on column capi.outbox.refused is 'Platforms or destinations that consent was refused for; * for all.';
+comment on column capi.outbox.refused is 'Platforms or destinations that consent was refused for; * for all, then !name for exceptions.';
 comment on table capi.cursor is 'How far a destination has read the outbox: a snapshot, and a position inside the open range.';
 comment on table capi.batch is 'The events of one send, as long as it is open.';
 comment on table capi.attempt is 'One send of a batch: who, when, HTTP status, the platform''s request id, codes of the answer.';
@@ -65,6 +65,7 @@ comment on function capi._make_triggers(regclass, integer, text[], text, text[])
 comment on function capi._may_send() is 'Whether this database is the one that sends.';
 comment on function capi._partitions(text, interval) is 'Makes weekly partitions of one table.';
 comment on function capi._preview_at(text, jsonb, oid, text) is 'Builds the request of one row for a named destination.';
+comment on function capi._refuses(text[], text, text) is 'Whether consent refuses an event to a destination.';
 comment on function capi._set_state(integer, text, text) is 'Changes the state of a destination and keeps the change.';
 comment on function capi._source_save(regclass, regclass, text[], jsonb) is 'Writes down a source, its version and its routes.';
 comment on function capi._type_fits(text, oid) is 'Whether a column of a type can hold a field of a kind.';

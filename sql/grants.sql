@@ -25,6 +25,7 @@ to capi_sidecar;
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.capture_error, capi.era,
     capi.source_version
 to capi_analyst, capi_admin;
+grant select on capi.destination_version to capi_admin;
 grant execute on function capi.status() to capi_analyst, capi_admin;
 
 grant execute on function

@@ -119,7 +119,7 @@ create table capi.outbox (
     action_source text not null,
     value numeric,
     currency text,
-    refused text[] not null default '{}', -- who may not have it: platforms, destinations, * for all
+    refused text[] not null default '{}', -- platforms, destinations, * for all, then !name for exceptions
     identity jsonb not null,           -- digests by field and form
     facts jsonb not null,              -- what platforms take in clear
     dropped jsonb not null,            -- field to reason

@@ -82,7 +82,7 @@ pub enum Captured {
 pub struct NewEvent {
     /// The event; `id` is 0.
     pub event: Event,
-    /// Platforms or destinations that may not have it; `*` for all.
+    /// Platforms or destinations that may not have it, see [`Consent::refused`].
     pub refused: Vec<String>,
     /// Fields that were given and not used, with the reason.
     pub dropped: BTreeMap<String, String>,
@@ -517,7 +517,7 @@ mod tests {
         assert!(refused.event.value.is_some(), "the books still balance");
 
         let some = captured(json!({"consent": {"meta": true, "tiktok": false}}));
-        assert_eq!(some.refused, ["tiktok"]);
+        assert_eq!(some.refused, ["*", "!meta"]);
         assert!(!some.event.identity.is_empty());
     }
 

@@ -9,8 +9,10 @@ pub enum Consent {
     Given,
     /// No destination may have it: recorded without identifiers, never sent.
     Refused,
-    /// These platforms or destinations may not have it; the others may.
-    RefusedFor(Vec<String>),
+    /// Only these platforms or destinations may have it.
+    GivenTo(Vec<String>),
+    /// All but these platforms or destinations may have it.
+    RefusedTo(Vec<String>),
     /// Nobody has asked yet: the event waits for its row to change.
     Unknown,
 }
@@ -20,11 +22,15 @@ pub enum Consent {
 #[error("consent is true, false, null, granted, denied, or an object of those by platform")]
 pub struct NotConsent;
 
+/// Speaks for everybody who is not named.
+const EVERYBODY: &str = "*";
+
 impl Consent {
     /// Reads a boolean, a word, null, or an object of those by platform or destination name.
     ///
-    /// In an object, `"*"` speaks for those that are not named. A platform whose consent is not
-    /// yet known counts as refused when another one's is known: waiting would hold back both.
+    /// In an object, `"*"` speaks for those that are not named; without it they are refused. A
+    /// platform whose consent is not yet known counts as refused when another one's is known:
+    /// waiting would hold back both.
     pub fn parse(value: &Value) -> Result<Self, NotConsent> {
         let Value::Object(map) = value else {
             return Ok(match word(value)? {
@@ -33,32 +39,52 @@ impl Consent {
                 None => Self::Unknown,
             });
         };
-        let mut refused = Vec::new();
-        let mut known = false;
+        let (mut given, mut refused) = (Vec::new(), Vec::new());
+        let (mut known, mut others) = (false, false);
         for (name, value) in map {
             let answer = word(value)?;
             known |= answer.is_some();
-            if answer != Some(true) {
-                refused.push(name.trim().to_lowercase());
+            let name = name.trim().to_lowercase();
+            match answer {
+                _ if name == EVERYBODY => others = answer == Some(true),
+                Some(true) => given.push(name),
+                _ => refused.push(name),
             }
         }
+        given.sort();
         refused.sort();
-        Ok(match (known, refused.is_empty()) {
+        Ok(match (known, others) {
             (false, _) => Self::Unknown,
-            (true, true) => Self::Given,
-            (true, false) if refused.len() == map.len() => Self::Refused,
-            (true, false) => Self::RefusedFor(refused),
+            (true, true) if refused.is_empty() => Self::Given,
+            (true, true) => Self::RefusedTo(refused),
+            (true, false) if given.is_empty() => Self::Refused,
+            (true, false) => Self::GivenTo(given),
         })
     }
 
-    /// The outbox form: names that refused, `*` for all.
+    /// The outbox form: names that are refused; `*` for everybody, then `!name` for exceptions.
     pub fn refused(&self) -> Vec<String> {
+        let everybody = || EVERYBODY.to_owned();
         match self {
             Self::Given | Self::Unknown => Vec::new(),
-            Self::Refused => vec!["*".to_owned()],
-            Self::RefusedFor(names) => names.clone(),
+            Self::Refused => vec![everybody()],
+            Self::RefusedTo(names) => names.clone(),
+            Self::GivenTo(names) => {
+                [everybody()].into_iter().chain(names.iter().map(|n| format!("!{n}"))).collect()
+            }
         }
     }
+}
+
+/// Whether the outbox form refuses a destination, by its own name or its platform's.
+/// `capi._refuses` says the same in SQL.
+pub fn refuses(refused: &[String], platform: &str, destination: &str) -> bool {
+    let named = |prefix: &str| {
+        refused.iter().any(|r| {
+            r.strip_prefix(prefix).is_some_and(|name| name == platform || name == destination)
+        })
+    };
+    named("") || (refused.iter().any(|r| r == EVERYBODY) && !named("!"))
 }
 
 fn word(value: &Value) -> Result<Option<bool>, NotConsent> {
@@ -91,10 +117,31 @@ mod tests {
 
     #[test]
     fn per_platform() {
-        let some = Consent::parse(&json!({"meta": true, "tiktok": false, "ga4": null}));
-        assert_eq!(some, Ok(Consent::RefusedFor(vec!["ga4".into(), "tiktok".into()])));
-        assert_eq!(Consent::parse(&json!({"meta": false, "*": false})), Ok(Consent::Refused));
-        assert_eq!(Consent::parse(&json!({"meta": null})), Ok(Consent::Unknown));
-        assert_eq!(Consent::parse(&json!({})), Ok(Consent::Unknown));
+        let of = |value| Consent::parse(&value).expect("consent");
+        let some = of(json!({"meta": true, "tiktok": false, "ga4": null}));
+        assert_eq!(some, Consent::GivenTo(vec!["meta".into()]));
+        assert_eq!(of(json!({"meta": true, "*": false})), some);
+        assert_eq!(of(json!({"meta": true})), some, "who is not named is not asked");
+        let all_but = of(json!({"Meta": false, "*": "granted"}));
+        assert_eq!(all_but, Consent::RefusedTo(vec!["meta".into()]));
+        assert_eq!(of(json!({"meta": false, "*": false})), Consent::Refused);
+        assert_eq!(of(json!({"meta": true, "*": true})), Consent::Given);
+        assert_eq!(of(json!({"meta": null})), Consent::Unknown);
+        assert_eq!(of(json!({})), Consent::Unknown);
+
+        for (consent, meta, tiktok) in [
+            (&some, false, true),
+            (&all_but, true, false),
+            (&Consent::Refused, true, true),
+            (&Consent::Given, false, false),
+        ] {
+            let refused = consent.refused();
+            assert_eq!(refuses(&refused, "meta", "meta-eu"), meta, "{consent:?}");
+            assert_eq!(refuses(&refused, "tiktok", "tt"), tiktok, "{consent:?}");
+        }
+        let one_account = of(json!({"meta-us": true})).refused();
+        assert!(
+            refuses(&one_account, "meta", "meta-eu") && !refuses(&one_account, "meta", "meta-us")
+        );
     }
 }

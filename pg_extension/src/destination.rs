@@ -7,6 +7,7 @@
 )]
 
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
+use capi_core::consent::refuses;
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -65,6 +66,9 @@ fn preview(
     options: JsonB,
 ) -> Result<JsonB, ErrorReport> {
     let Value::Object(row) = row.0 else { return Err(Error::NotARow.into()) };
+    if !row.contains_key("event_name") {
+        return Err(Error::NotARow.into());
+    }
     let destination = destination::build(platform, &settings.0).map_err(Error::from)?;
     let now = clock::now();
     let not_sent =
@@ -80,7 +84,7 @@ fn preview(
                 ));
             }
         };
-    if refused.iter().any(|r| r == "*" || r == platform || r == name) {
+    if refuses(&refused, platform, name) {
         return Ok(not_sent("suppressed", "consent_refused"));
     }
     if destination::expired(destination.as_ref(), &event, now) {

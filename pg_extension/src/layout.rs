@@ -14,6 +14,7 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/views/delivery.sql"),
     include_str!("../../sql/functions/_bell_key.sql"),
     include_str!("../../sql/functions/_may_send.sql"),
+    include_str!("../../sql/functions/_refuses.sql"),
     include_str!("../../sql/functions/_set_state.sql"),
     include_str!("../../sql/functions/_destination_id.sql"),
     include_str!("../../sql/functions/_check_credential_name.sql"),

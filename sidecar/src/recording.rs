@@ -58,7 +58,7 @@ impl Settlement {
 
     /// An event that grew too old.
     pub fn expired(event: i64) -> Self {
-        Self { event, status: Status::Expired, reason: Some(Reason::new("max_age")) }
+        Self { event, status: Status::Expired, reason: Some(Reason::new("too_old")) }
     }
 
     /// An event with a column that this program cannot read.

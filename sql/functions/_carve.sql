@@ -120,7 +120,7 @@ begin
                     ) then 'elsewhere'
                     when older and capi._is_settled_or_open(n.id, n.captured_at, p_destination)
                         then 'elsewhere'
-                    when n.refused && array['*', d.platform, d.name] then 'suppressed'
+                    when capi._refuses(n.refused, d.platform, d.name) then 'suppressed'
                     else coalesce(
                         capi._fate(d.platform, n.event_name, n.action_source, n.event_time,
                             clock_timestamp()),

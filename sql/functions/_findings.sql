@@ -104,7 +104,7 @@ begin
     from capi.field f
     where f.required
         and not exists (select from capi._view_columns(p_view) v where v.name = f.name)
-        and not (f.name = 'consent' and p_options ->> 'consent' = 'not_required');
+        and not (f.name = 'consent' and coalesce(p_options ->> 'consent' = 'not_required', false));
     return query
     select 'warning', f.name, format('recommended field %s is missing', f.name), f.meaning
     from capi.field f

@@ -92,6 +92,18 @@ begin
         perform capi._make_triggers(other.relation, id, array[other.column], null, null);
     end loop;
 
+    -- Triggers of an earlier tracking on tables that are no longer named.
+    for other in
+        select g.tgrelid::regclass as relation, g.tgname as name
+        from pg_trigger g
+        where g.tgname in (format('capi_%s_insert', id), format('capi_%s_update', id))
+            and not g.tgisinternal and g.tgparentid = 0
+            and not g.tgrelid = any (tables)
+            and not exists (select from jsonb_object_keys(also) k where k::regclass = g.tgrelid)
+    loop
+        execute format('drop trigger %I on %s', other.name, other.relation);
+    end loop;
+
     problem := capi._trial(id);
     if problem is not null then
         raise exception 'cannot track %: a trial capture failed: %', conversions, problem
@@ -101,7 +113,8 @@ begin
                     'and grant its owner what it reads.',
                     (select c.relowner::regrole from pg_class c where c.oid = conversions));
     end if;
-    return format('tracking %s through %s as source %s', source, conversions, id);
+    return format('tracking %s through %s as source %s', source, conversions, id)
+        || case when destinations = '{}' then '; without a destination nothing of it is ever sent' else '' end;
 exception
     when lock_not_available then
         raise exception 'could not lock % within 2 seconds; nothing was changed', source

@@ -89,7 +89,12 @@ pub async fn doubles_on_record(session: &Session, platform: &Platform) -> usize 
         )
         .await;
     let silent: Vec<_> = twice.iter().filter(|id| !marked.contains(id)).collect();
-    assert!(silent.is_empty(), "{} of {} doubles are not on record: {silent:?}", silent.len(), twice.len());
+    assert!(
+        silent.is_empty(),
+        "{} of {} doubles are not on record: {silent:?}",
+        silent.len(),
+        twice.len()
+    );
     twice.len()
 }
 
@@ -133,7 +138,8 @@ pub async fn captured(session: &Session) -> i64 {
 
 /// Keys of the captured rows in order, joined by blanks.
 pub async fn captured_keys(session: &Session) -> String {
-    let sql = "select coalesce(string_agg(key, ' ' order by length(key), key), '') from capi.outbox";
+    let sql =
+        "select coalesce(string_agg(key, ' ' order by length(key), key), '') from capi.outbox";
     session.get(sql).await
 }
 

@@ -296,9 +296,12 @@ async fn a_copy_of_5000_rows_is_captured_row_by_row_once() {
     let mut shop = tracked_shop().await;
     let c = customer(&shop).await;
     let rows: String = (1..=5000)
-        .map(|n| format!("{c}\tEUR\t{n}.01\thttps://shop.example.com/\tpaid\t2026-01-02 03:04:05+00\n"))
+        .map(|n| {
+            format!("{c}\tEUR\t{n}.01\thttps://shop.example.com/\tpaid\t2026-01-02 03:04:05+00\n")
+        })
         .collect();
-    let copy = "copy shop.orders (customer_id, currency, total, checkout_url, status, paid_at) from stdin";
+    let copy =
+        "copy shop.orders (customer_id, currency, total, checkout_url, status, paid_at) from stdin";
     let sink = shop.driver().copy_in(copy).await.expect("COPY begins");
     let mut sink = std::pin::pin!(sink);
     sink.send(Bytes::from(rows)).await.expect("rows sent");
@@ -309,7 +312,6 @@ async fn a_copy_of_5000_rows_is_captured_row_by_row_once() {
     assert_eq!(shop.line(sums).await, shop.line(shop_sums).await);
     assert_eq!(errors(&shop).await, [""; 0]);
 }
-
 
 // ---------------------------------------------------------------------------------------------
 // Prepared transactions, isolation, concurrency
@@ -465,11 +467,11 @@ async fn keys_of_many_types_are_captured() {
             "0188a1b2-0000-7000-8000-00000000000a",
         ),
         ("id numeric primary key", "", "(1.50)", "1.50"),
-        ("id date primary key", "", "('2026-02-01')", "2026-02-01"),
     ] {
         let own = Own { key, columns, ..OWN }.tracked().await;
-        own.run(&format!("set datestyle = 'SQL, DMY'; insert into own.sale values {rows}")).await;
-        let keys = "select coalesce(string_agg(key, ' ' order by key collate \"C\"), '') from capi.outbox";
+        own.run(&format!("insert into own.sale values {rows}")).await;
+        let keys =
+            "select coalesce(string_agg(key, ' ' order by key collate \"C\"), '') from capi.outbox";
         assert_eq!(errors(&own).await, [""; 0], "{key}");
         assert_eq!(own.get(keys).await, expected, "{key}");
     }
@@ -490,6 +492,59 @@ async fn composite_keys_are_captured() {
     let keys = own.column("select key from capi.outbox order by id").await;
     assert_eq!(keys, [r#"["a", "1"]"#, r#"["a", "2"]"#, r#"["b", "1"]"#]);
     assert_eq!(errors(&own).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn keys_and_money_do_not_depend_on_the_sessions_settings() {
+    let own = Own {
+        key: "id bigint, at timestamptz, day date, primary key (id, at, day)",
+        columns: ", note text, total double precision",
+        view: ", s.at, s.day",
+        value: "s.total",
+        ..OWN
+    };
+    let own = own.tracked().await;
+    let settings = "set timezone = 'Asia/Tokyo'; set datestyle = 'SQL, DMY';
+        set extra_float_digits = 0; set intervalstyle = 'sql_standard'";
+    let abroad = own.connect().await;
+    abroad.run(settings).await;
+    own.run("insert into own.sale values (1, '2026-01-05 10:00+00', '2026-02-01', '', 1234.56)")
+        .await;
+    abroad.run("update own.sale set note = 'saved again from another session'").await;
+    abroad
+        .run("insert into own.sale values (2, '2026-01-05 10:00+00', '01/02/2026', '', 1234.56)")
+        .await;
+    own.run("update own.sale set note = 'and back'").await;
+    assert_eq!(errors(&own).await, [""; 0]);
+    let values = own.column("select value from capi.outbox order by id").await;
+    assert_eq!(values, ["1234.56", "1234.56"]);
+    let tails = "select count(distinct key::jsonb - 0) from capi.outbox";
+    assert_eq!(own.get(tails).await, "1", "same time, same text");
+}
+
+#[tokio::test]
+async fn a_joined_row_that_belongs_to_nothing_is_no_conversion() {
+    let own = OWN;
+    let database = Database::adopted().await;
+    own.make(&database).await;
+    database
+        .run(
+            "create table own.payment (id int primary key, sale bigint);
+            create table own.note (id int primary key, sale text);
+            select capi.track('own.sale', conversions => 'own.conversion',
+                also => '{\"own.payment\": \"sale\"}')",
+        )
+        .await;
+    database.run("insert into own.payment values (1, null), (2, 99)").await;
+    assert_eq!(captured(&database).await, 0);
+    assert_eq!(errors(&database).await, [""; 0]);
+    // A column that cannot hold the key would fail at every order.
+    for also in ["own.note\": \"sale", "own.payment\": \"no_such_column", "own.nowhere\": \"sale"] {
+        let sql = format!(
+            "select capi.track('own.sale', conversions => 'own.conversion', also => '{{\"{also}\"}}')"
+        );
+        database.refused(&sql).await;
+    }
 }
 
 #[tokio::test]
@@ -637,7 +692,8 @@ async fn refused_consent_is_captured_without_the_person() {
             '{{\"ip\": \"198.51.100.7\", \"user_agent\": \"Mozilla/5.0\", \"fbp\": \"fb.1.1700000000000.1234567890\"}}')"
     ))
     .await;
-    let row = "select value, currency, refused, identity, dropped, facts - 'order_id' from capi.outbox";
+    let row =
+        "select value, currency, refused, identity, dropped, facts - 'order_id' from capi.outbox";
     assert_eq!(shop.line(row).await, "8.00|EUR|{*}|{}|{}|{}");
 }
 
@@ -672,7 +728,8 @@ async fn a_little_future_is_clamped_and_more_is_an_error() {
     let shop = tracked_shop().await;
     let c = customer(&shop).await;
     let order = |ahead: &str| {
-        paid_order(c, "1", "EUR").replace("clock_timestamp()", &format!("now() + interval '{ahead}'"))
+        paid_order(c, "1", "EUR")
+            .replace("clock_timestamp()", &format!("now() + interval '{ahead}'"))
     };
     shop.run(&order("5 minutes")).await;
     assert_eq!(shop.get("select event_time <= captured_at from capi.outbox").await, "t");
@@ -722,7 +779,10 @@ async fn every_kind_of_failure_lets_the_order_commit() {
         ("alter view own.conversion rename column event_id to event_ref", "22023"),
         ("alter table capi.outbox add constraint broken check (value < 0) not valid", "23514"),
         ("drop table capi.outbox cascade", ""),
-        ("alter schema own rename to other; create schema own; create table own.sale (id int, note text)", ""),
+        (
+            "alter schema own rename to other; create schema own; create table own.sale (id int, note text)",
+            "",
+        ),
         ("alter table capi.event_key rename to gone", "42P01"),
     ] {
         let own = OWN.tracked().await;
@@ -769,7 +829,9 @@ async fn a_failure_that_cannot_be_recorded_is_counted_and_logged() {
         )
         .await;
     database.run(&own.track()).await;
-    database.run("alter table capi.capture_error add constraint no_room check (false) not valid").await;
+    database
+        .run("alter table capi.capture_error add constraint no_room check (false) not valid")
+        .await;
     database.run("insert into own.sale select generate_series(7000001, 7000004)").await;
     assert_eq!(database.count("select count(*) from own.sale").await, 4);
     assert_eq!(captured_keys(&database).await, "7000001 7000003");

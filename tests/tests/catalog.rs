@@ -42,7 +42,10 @@ async fn the_extension_owns_functions_only() {
         )
         .await;
     // The schema is the extension's when it has made it; tables are not.
-    assert!(members.iter().all(|class| class == "pg_proc" || class == "pg_namespace"), "{members:?}");
+    assert!(
+        members.iter().all(|class| class == "pg_proc" || class == "pg_namespace"),
+        "{members:?}"
+    );
 }
 
 #[tokio::test]
@@ -76,9 +79,8 @@ async fn set_up_again_changes_nothing() {
 async fn there_is_always_a_partition() {
     let shop = Database::adopted().await;
     for table in ["outbox", "attempt", "receipt"] {
-        let ahead = format!(
-            "select count(*) from pg_inherits where inhparent = 'capi.{table}'::regclass"
-        );
+        let ahead =
+            format!("select count(*) from pg_inherits where inhparent = 'capi.{table}'::regclass");
         assert!(shop.count(&ahead).await >= 6, "{table}: this week, five ahead, the default");
     }
     assert_eq!(shop.get("select capi.maintain() ->> 'partitions_made'").await, "0");

@@ -10,7 +10,8 @@ use capi_tests::sidecar::Sidecar;
 
 /// Sums by currency, as the fake platform writes them.
 async fn sums(session: &Session, from: &str) -> BTreeMap<String, String> {
-    let rows = session.rows(&format!("select currency, sum(value)::text {from} group by currency")).await;
+    let rows =
+        session.rows(&format!("select currency, sum(value)::text {from} group by currency")).await;
     rows.into_iter()
         .map(|row| (row[0].clone().unwrap_or_default(), plain(row[1].as_deref().unwrap_or("0"))))
         .collect()
@@ -57,13 +58,19 @@ async fn the_books_balance_after_a_day_of_trade() {
     assert_eq!(errors(&shop).await, [""; 0]);
 
     // Each has one receipt, and each receipt that is no delivery has a reason.
-    let without = "select count(*) from capi.outbox o where 1 <> (select count(*) from capi.receipt r
+    let without =
+        "select count(*) from capi.outbox o where 1 <> (select count(*) from capi.receipt r
         where r.event = o.id and r.captured_at = o.captured_at)";
     assert_eq!(shop.count(without).await, 0);
     let reasons = shop
-        .column("select distinct status || ' ' || coalesce(reason, '-') from capi.receipt order by 1")
+        .column(
+            "select distinct status || ' ' || coalesce(reason, '-') from capi.receipt order by 1",
+        )
         .await;
-    assert_eq!(reasons, ["delivered -", "refused insufficient_identity", "suppressed consent_refused"]);
+    assert_eq!(
+        reasons,
+        ["delivered -", "refused insufficient_identity", "suppressed consent_refused"]
+    );
 
     // The money: shop, outbox, receipts and platform.
     let given = sums(&shop, "from shop.purchases where consent").await;
@@ -78,14 +85,14 @@ async fn the_books_balance_after_a_day_of_trade() {
     assert_eq!(all, settled);
 
     // The platform had each event once and none that it was not to have.
-    let delivered = shop.count("select count(*) from capi.receipt where status = 'delivered'").await;
+    let delivered =
+        shop.count("select count(*) from capi.receipt where status = 'delivered'").await;
     assert_eq!(platform.number("events_accepted"), delivered);
     assert_eq!(platform.number("duplicates"), 0);
     assert_eq!(platform.number("refused_requests"), 0, "{}", platform.summary());
     let seen = platform.seen().await;
-    let suppressed = shop
-        .column("select event_id from capi.delivery where status <> 'delivered'")
-        .await;
+    let suppressed =
+        shop.column("select event_id from capi.delivery where status <> 'delivered'").await;
     let sent_anyway: Vec<_> = suppressed.iter().filter(|id| seen.contains_key(*id)).collect();
     assert!(sent_anyway.is_empty(), "{sent_anyway:?}");
 }

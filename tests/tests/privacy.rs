@@ -83,7 +83,8 @@ async fn no_clear_text_is_in_the_log_of_changes() {
     let late = Person::new("waltraud", "5418");
     let customer = person.sign_up(&shop).await;
     let waiting = late.sign_up(&shop).await;
-    shop.run(&format!("update shop.customers set marketing_consent = null where id = {waiting}")).await;
+    shop.run(&format!("update shop.customers set marketing_consent = null where id = {waiting}"))
+        .await;
     let orders = [order(&shop, customer).await, order(&shop, waiting).await];
     shop.run("checkpoint").await;
     let traces = [person.traces(), late.traces()].concat();
@@ -91,7 +92,10 @@ async fn no_clear_text_is_in_the_log_of_changes() {
     let name_now = "pg_walfile_name(pg_current_wal_lsn())";
     let before = shop.get(&format!("select {name_now}")).await;
     // The search finds what is there: the shop's own records hold the values in clear.
-    assert!(!found_in(&records(cluster, &before), &person.traces()[..1]).is_empty(), "blind search");
+    assert!(
+        !found_in(&records(cluster, &before), &person.traces()[..1]).is_empty(),
+        "blind search"
+    );
     shop.run("select pg_switch_wal()").await;
     let from = shop.get("select pg_walfile_name(pg_current_wal_insert_lsn())").await;
 
@@ -100,8 +104,11 @@ async fn no_clear_text_is_in_the_log_of_changes() {
     }
     // Saved again, and once more as part of a failed attempt.
     pay(&shop, orders[0]).await;
-    shop.run(&format!("begin; update shop.orders set total = 13 where id = {}; rollback", orders[1]))
-        .await;
+    shop.run(&format!(
+        "begin; update shop.orders set total = 13 where id = {}; rollback",
+        orders[1]
+    ))
+    .await;
     let _sidecar = Sidecar::start(&shop);
     until_settled(&shop, 30).await;
     assert_eq!(captured(&shop).await, 1);
@@ -147,10 +154,12 @@ async fn no_clear_text_is_anywhere_else() {
             c.email, c.phone, c.first_name, true as consent
         from own.sale s join shop.customers c on c.id = s.customer;
         select capi.track('own.sale', conversions => 'own.conversion', destinations => '{meta-eu}');
-        insert into own.sale select id, id from shop.customers;
-        begin; insert into own.sale select id + 100, id from shop.customers; rollback",
+        insert into own.sale select id, id from shop.customers",
     )
     .await;
+    shop.run("begin; insert into own.sale select id + 100, id from shop.customers").await;
+    shop.run("set constraints all immediate").await;
+    shop.run("rollback").await;
     assert_eq!(errors(&shop).await.len(), 3, "the view fails for each");
     let sidecar = Sidecar::start_with(&shop, &[("CAPI_LOG", "trace")]);
     until_settled(&shop, 30).await;
@@ -161,7 +170,7 @@ async fn no_clear_text_is_anywhere_else() {
     assert_eq!(relations_with(&shop, &traces).await, [""; 0], "relations");
     assert_eq!(found_in(shop.cluster().log().as_bytes(), &traces), [""; 0], "server log");
     let log = sidecar.log();
-    assert!(log.len() > 1_000, "a log at the finest level: {log}");
+    assert!(log.contains("delivered status=200"), "a log that tells of each batch: {log}");
     assert_eq!(found_in(log.as_bytes(), &traces), [""; 0], "sidecar's log");
     assert!(!log.contains(TOKEN), "sidecar's log holds the token");
     let dump = shop.cluster().client("pg_dump").args(["--schema=capi", shop.name()]).output();

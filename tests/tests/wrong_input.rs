@@ -19,7 +19,8 @@ async fn refused_view(columns: &str) -> (Database, Refusal) {
         alter view shop.mine owner to shop_owner"
     ))
     .await;
-    let refusal = shop.refused("select capi.track('shop.orders', conversions => 'shop.mine')").await;
+    let refusal =
+        shop.refused("select capi.track('shop.orders', conversions => 'shop.mine')").await;
     let triggers = "select count(*) from pg_trigger where tgname like 'capi%'";
     assert_eq!(shop.count(triggers).await, 0, "nothing is left behind");
     assert_eq!(shop.count("select count(*) from capi.source").await, 0);
@@ -159,18 +160,22 @@ async fn bad_settings_of_a_destination_are_named() {
         ("{\"pixel_id\": \"1\", \"api_version\": \"secret value\"}", "api_version"),
         ("[]", ""),
     ] {
-        let sql = format!("select capi.create_destination('m', 'meta', '{settings}', 'META_TOKEN')");
+        let sql =
+            format!("select capi.create_destination('m', 'meta', '{settings}', 'META_TOKEN')");
         let refusal = shop.refused(&sql).await;
         assert!(refusal.code == "22023", "{settings}: {refusal:?}");
         assert!(refusal.message.contains(message), "{settings}: {refusal:?}");
         assert!(!refusal.hint.is_empty(), "{settings}: {refusal:?}");
         assert!(!format!("{refusal:?}").contains("secret value"), "{settings}: {refusal:?}");
     }
-    let refusal = shop.refused("select capi.create_destination('m', 'myspace', '{}', 'META_TOKEN')").await;
+    let refusal =
+        shop.refused("select capi.create_destination('m', 'myspace', '{}', 'META_TOKEN')").await;
     says(&refusal, "platform", "");
     assert!(format!("{refusal:?}").contains("meta"), "{refusal:?}");
     for name in ["M", "", "a b", "1m"] {
-        let sql = format!("select capi.create_destination('{name}', 'meta', '{{\"pixel_id\": \"1\"}}', 'META_TOKEN')");
+        let sql = format!(
+            "select capi.create_destination('{name}', 'meta', '{{\"pixel_id\": \"1\"}}', 'META_TOKEN')"
+        );
         says(&shop.refused(&sql).await, "name of a destination", "meta-eu");
     }
 }
@@ -189,7 +194,9 @@ async fn a_token_in_the_place_of_its_name_is_refused_and_not_quoted() {
     ];
     for token in tokens {
         for sql in [
-            format!("select capi.create_destination('m', 'meta', '{{\"pixel_id\": \"1\"}}', '{token}')"),
+            format!(
+                "select capi.create_destination('m', 'meta', '{{\"pixel_id\": \"1\"}}', '{token}')"
+            ),
             format!("select capi.alter_destination('meta-eu', credential => '{token}')"),
         ] {
             let refusal = shop.refused(&sql).await;
@@ -208,16 +215,25 @@ async fn misspelt_names_are_answered_with_the_known_ones() {
     says(&shop.refused("select capi.resume('meta-us')").await, "meta-us", "meta-eu");
     let track = "select capi.track('shop.orders', conversions => 'shop.purchases', destinations => '{meta}')";
     says(&shop.refused(track).await, "no destination named \"meta\"", "meta-eu");
-    says(&shop.refused("select capi.untrack('shop.products')").await, "is not tracked", "capi.sources");
+    says(
+        &shop.refused("select capi.untrack('shop.products')").await,
+        "is not tracked",
+        "capi.sources",
+    );
     let options = "consent => 'maybe'";
-    let sql = format!("select capi.track('shop.orders', conversions => 'shop.purchases', {options})");
+    let sql =
+        format!("select capi.track('shop.orders', conversions => 'shop.purchases', {options})");
     says(&shop.refused(&sql).await, "consent must be required or not_required", "");
     let sql = "select capi.track('shop.orders', conversions => 'shop.orders')";
     says(&shop.refused(sql).await, "is not a view", "Write a view");
     shop.run("create table shop.keyless (x int)").await;
     let sql = "select capi.track('shop.keyless', conversions => 'shop.purchases')";
     says(&shop.refused(sql).await, "no primary key", "Add one");
-    says(&shop.refused("select * from capi.check_view('shop.purchases', 'myspace')").await, "unknown platform", "meta");
+    says(
+        &shop.refused("select * from capi.check_view('shop.purchases', 'myspace')").await,
+        "unknown platform",
+        "meta",
+    );
 }
 
 #[tokio::test]
@@ -247,7 +263,11 @@ async fn setup_wants_a_superuser_and_says_so() {
 // ---------------------------------------------------------------------------------------------
 
 fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// Runs `capi check` and looks for the lines of what is wrong.
@@ -307,7 +327,10 @@ async fn another_version_is_refused_with_the_way_out() {
     let shop = Database::adopted().await;
     for (change, words) in [
         ("update capi.installation set layout = '0.9.0'", "select capi.setup()"),
-        ("update pg_extension set extversion = '0.0.7' where extname = 'pg_capi'", "alter extension pg_capi update"),
+        (
+            "update pg_extension set extversion = '0.0.7' where extname = 'pg_capi'",
+            "alter extension pg_capi update",
+        ),
     ] {
         shop.run(change).await;
         let url = shop.url("capi");
