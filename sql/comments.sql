@@ -70,3 +70,4 @@ comment on function capi._set_state(integer, text, text) is 'Changes the state o
 comment on function capi._source_save(regclass, regclass, text[], jsonb) is 'Writes down a source, its version and its routes.';
 comment on function capi._type_fits(text, oid) is 'Whether a column of a type can hold a field of a kind.';
 comment on function capi._view_columns(regclass) is 'Columns of a view or table with their types.';
+comment on function capi._unpinned_functions(regclass) is 'Functions under a view that do not pin their search_path.';

@@ -48,6 +48,7 @@ grant execute on function
     capi._is_a_key(regclass, text),
     capi._type_fits(text, oid),
     capi._filtered_tables(regclass, oid),
+    capi._unpinned_functions(regclass),
     capi._source_save(regclass, regclass, text[], jsonb),
     capi._make_triggers(regclass, integer, text[], text, text[]),
     capi._preview_at(text, jsonb, oid, text)

@@ -27,6 +27,7 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/functions/_is_a_key.sql"),
     include_str!("../../sql/functions/_type_fits.sql"),
     include_str!("../../sql/functions/_filtered_tables.sql"),
+    include_str!("../../sql/functions/_unpinned_functions.sql"),
     include_str!("../../sql/functions/_findings.sql"),
     include_str!("../../sql/functions/_source_save.sql"),
     include_str!("../../sql/functions/_make_triggers.sql"),

@@ -113,6 +113,13 @@ begin
         and not (f.name in ('client_ip_address', 'client_user_agent', 'fbc', 'fbp')
             and exists (select from capi._view_columns(p_view) v where v.name = 'browser'));
 
+    -- Capture reads with search_path pg_catalog: a function that counts on another one fails.
+    return query
+    select 'warning', null::text,
+        format('function %s is called by the view and does not pin its search_path', f.function),
+        format('alter function %s set search_path = …; or qualify every name in it.', f.function)
+    from capi._unpinned_functions(p_view) f (function);
+
     -- Rows hidden by a policy would be lost in silence.
     select string_agg(format('%s', t), ', ') into filtered
     from capi._filtered_tables(p_view, view_owner) t;

@@ -20,7 +20,13 @@ declare
     note text := case when cardinality(p_keys) = 1 and integers
         then format('capi._note(%s, new.%I)', p_source, p_keys[1])
         else format('capi._note(%s, array[%s])', p_source,
-            (select string_agg(format('new.%I::text', k), ', ' order by n) from unnest(p_keys) with ordinality x (k, n)))
+            (select string_agg(
+                -- JSON writes days and times in one way, whatever the session's settings.
+                format(case when y.typcategory = 'D' then '(to_json(new.%I) #>> ''{}'')' else 'new.%I::text' end, k),
+                ', ' order by n)
+            from unnest(p_keys) with ordinality x (k, n)
+            join pg_attribute a on a.attrelid = p_table and a.attname = k
+            join pg_type y on y.oid = a.atttypid))
         end;
     condition text := case when p_only_if is null then note
         else format('case when (%s) then %s else false end', p_only_if, note) end;

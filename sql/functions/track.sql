@@ -89,6 +89,16 @@ begin
         if cardinality(keys) > 1 then
             raise exception 'also needs a source with a key of one column' using errcode = 'feature_not_supported';
         end if;
+        perform from capi._view_columns(other.relation) c
+        join capi._view_columns(source) k on k.name = keys[1]
+        where c.name = other.column
+            and (c.type_oid = k.type_oid
+                or c.type in ('smallint', 'integer', 'bigint') and k.type in ('smallint', 'integer', 'bigint'));
+        if not found then
+            raise exception 'also: % has no column % that could hold the key of %', other.relation, quote_ident(other.column), source
+                using errcode = 'datatype_mismatch',
+                    hint = 'Name the column that refers to the source; it must have the type of its key.';
+        end if;
         perform capi._make_triggers(other.relation, id, array[other.column], null, null);
     end loop;
 

@@ -129,6 +129,11 @@ fn framed<T>(work: impl FnOnce() -> T) -> T {
             // Rows that a policy would hide raise an error instead of missing in silence.
             ("row_security", "off"),
             ("lock_timeout", &lock_timeout),
+            // Texts of keys and amounts must not follow the session's taste.
+            ("timezone", "UTC"),
+            ("datestyle", "ISO, YMD"),
+            ("intervalstyle", "postgres"),
+            ("extra_float_digits", "1"),
             // Planned once per backend: planning costs more than the statements.
             ("plan_cache_mode", "force_generic_plan"),
             ("jit", "off"),

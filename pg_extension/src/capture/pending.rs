@@ -2,7 +2,8 @@
 //!
 //! Keys of a rolled-back savepoint may stay: the view no longer shows their rows. What must be
 //! right is when a deferred event is needed: if the savepoint that queued it is rolled back, the
-//! next key must queue another one.
+//! next key must queue another one. And if the savepoint in which an event fired early (SET
+//! CONSTRAINTS) is rolled back, Postgres fires it again, and its keys must be there again.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -26,11 +27,25 @@ struct Pending {
     /// The subtransaction whose end decides over the queued event; none when none is queued.
     armed: Option<pg_sys::SubTransactionId>,
     sources: Vec<(i32, Keys)>,
+    /// What was taken inside savepoints that still may be rolled back, oldest first.
+    taken: Vec<Taken>,
 }
+
+/// Keys that were taken in a savepoint.
+struct Taken {
+    /// The savepoint.
+    within: pg_sys::SubTransactionId,
+    /// The subtransaction that had queued their event.
+    armed: pg_sys::SubTransactionId,
+    sources: Vec<(i32, Keys)>,
+}
+
+/// The transaction itself, as Postgres numbers subtransactions.
+const TOP: pg_sys::SubTransactionId = 1;
 
 thread_local! {
     static PENDING: RefCell<Pending> = const {
-        RefCell::new(Pending { armed: None, sources: Vec::new() })
+        RefCell::new(Pending { armed: None, sources: Vec::new(), taken: Vec::new() })
     };
 }
 
@@ -86,9 +101,52 @@ fn note(source: i32, empty: impl FnOnce() -> Keys, add: impl FnOnce(&mut Keys)) 
 /// Takes all keys. What is noted from here on queues an event of its own.
 pub(super) fn take() -> Vec<(i32, Keys)> {
     PENDING.with_borrow_mut(|pending| {
-        pending.armed = None;
-        mem::take(&mut pending.sources)
+        let sources = mem::take(&mut pending.sources);
+        // SAFETY: a trigger runs inside a transaction.
+        let within = unsafe { pg_sys::GetCurrentSubTransactionId() };
+        if let Some(armed) = pending.armed.take()
+            && within != TOP
+        {
+            pending.taken.push(Taken { within, armed, sources: sources.clone() });
+        }
+        sources
     })
+}
+
+impl Pending {
+    /// A savepoint was released: what it held is its parent's.
+    fn released(&mut self, ending: pg_sys::SubTransactionId, parent: pg_sys::SubTransactionId) {
+        let hand_over = |id: &mut pg_sys::SubTransactionId| {
+            if *id == ending {
+                *id = parent;
+            }
+        };
+        self.armed.as_mut().map(hand_over);
+        for taken in &mut self.taken {
+            hand_over(&mut taken.within);
+            hand_over(&mut taken.armed);
+        }
+        if parent == TOP {
+            // Nothing rolls back to here any more.
+            self.taken.clear();
+        }
+    }
+
+    /// A savepoint was rolled back.
+    fn undone(&mut self, ending: pg_sys::SubTransactionId) {
+        if self.armed == Some(ending) {
+            // The queued event is gone, and so is every change since: all came after it.
+            self.armed = None;
+            self.sources.clear();
+        }
+        while let Some(taken) = self.taken.pop_if(|taken| taken.within == ending) {
+            // An event that was queued before fires again.
+            if taken.armed != ending {
+                self.armed = Some(taken.armed);
+                self.sources.extend(taken.sources);
+            }
+        }
+    }
 }
 
 pub(super) fn register() {
@@ -122,15 +180,9 @@ unsafe extern "C-unwind" fn at_subtransaction(
     _arg: *mut c_void,
 ) {
     use pg_sys::SubXactEvent::{SUBXACT_EVENT_ABORT_SUB, SUBXACT_EVENT_COMMIT_SUB};
-    PENDING.with_borrow_mut(|pending| {
-        if pending.armed != Some(ending) {
-            return;
-        }
-        match event {
-            SUBXACT_EVENT_COMMIT_SUB => pending.armed = Some(parent),
-            // The queued event is gone, and so is every change since: all came after it.
-            SUBXACT_EVENT_ABORT_SUB => *pending = Pending::default(),
-            _ => {}
-        }
+    PENDING.with_borrow_mut(|pending| match event {
+        SUBXACT_EVENT_COMMIT_SUB => pending.released(ending, parent),
+        SUBXACT_EVENT_ABORT_SUB => pending.undone(ending),
+        _ => {}
     });
 }
