@@ -34,6 +34,14 @@ pub(crate) enum Error {
     /// A tracked table got another primary key.
     #[error("the primary key of a tracked table has changed its type")]
     KeyTypeChanged,
+    /// `on_error => 'abort'`, and reading or writing failed.
+    #[error("conversion cannot be captured: {condition}")]
+    CaptureFailed {
+        /// The SQLSTATE of the failure.
+        code: PgSqlErrorCode,
+        /// Its name.
+        condition: String,
+    },
     /// `on_error => 'abort'`.
     #[error("conversion cannot be captured: {field}: {reason}")]
     Refused {
@@ -48,6 +56,7 @@ impl Error {
     fn code(&self) -> PgSqlErrorCode {
         match self {
             Self::ViewGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            Self::CaptureFailed { code, .. } => *code,
             Self::KeyTypeChanged => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         }
@@ -72,7 +81,7 @@ impl Error {
             }
             Self::ViewGone => "Make it again and call capi.track, or call capi.untrack.".into(),
             Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),
-            Self::Refused { .. } => {
+            Self::Refused { .. } | Self::CaptureFailed { .. } => {
                 "The source is tracked with on_error => 'abort'; track it with 'record' to let \
                  orders commit."
                     .into()

@@ -12,6 +12,10 @@ static CAPTURE: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// commit, in milliseconds.
 static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(100);
 
+/// `capi.time_budget`: how long the captures of one transaction may take before the rest of them is
+/// put on record instead, in milliseconds; each changed row adds one.
+static TIME_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(1_000);
+
 pub(crate) fn register() {
     GucRegistry::define_bool_guc(
         c"capi.capture",
@@ -31,6 +35,16 @@ pub(crate) fn register() {
         GucContext::Suset,
         GucFlags::UNIT_MS,
     );
+    GucRegistry::define_int_guc(
+        c"capi.time_budget",
+        c"How long the captures of one transaction may take before the rest is put on record.",
+        c"Looked at between chunks of rows; each changed row adds a millisecond.",
+        &TIME_BUDGET,
+        1,
+        3_600_000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
 }
 
 /// Whether triggers capture.
@@ -41,4 +55,9 @@ pub(crate) fn capture() -> bool {
 /// How long capture waits for a lock.
 pub(crate) fn lock_timeout() -> Duration {
     Duration::from_millis(u64::try_from(LOCK_TIMEOUT.get()).expect("the minimum is 1"))
+}
+
+/// How long the captures of one transaction may take, apart from what each row adds.
+pub(crate) fn time_budget() -> Duration {
+    Duration::from_millis(u64::try_from(TIME_BUDGET.get()).expect("the minimum is 1"))
 }

@@ -1,11 +1,13 @@
 //! Drains the noted keys: reads, normalises and writes them in chunks. What fails is halved down to
 //! the bad key and put on record; the order commits.
 
+use std::time::{Duration, Instant};
+
 use capi_core::capture::{Captured, capture};
 use pgrx::prelude::*;
 
 use super::clock;
-use super::guard::{Ending, Failure, condition, sqlstate, subtransaction, with_settings};
+use super::guard::{Ending, condition, sqlstate, subtransaction, with_settings};
 use super::pending::{self, Keys};
 use super::source::{self, Source};
 use super::write::{self, Failed, Keyed};
@@ -15,6 +17,9 @@ use crate::{bell, gucs};
 /// Keys per subtransaction: large enough to be set-based, small enough to bound memory.
 const CHUNK: usize = 1_000;
 
+/// What a key adds to the time budget: ten times what one costs.
+const PER_KEY: Duration = Duration::from_millis(1);
+
 /// Captures the conversions of all noted keys.
 pub(super) fn drain() {
     let noted = pending::take();
@@ -22,10 +27,13 @@ pub(super) fn drain() {
         return;
     }
     source::refresh();
-    for (source, keys) in noted {
-        let keys = sorted(keys);
-        for chunk in chunks(&keys) {
-            capture_or_halve(source, &chunk);
+    let count: usize = noted.iter().map(|(_, keys)| keys.len()).sum();
+    let budget = gucs::time_budget() + PER_KEY * u32::try_from(count).unwrap_or(u32::MAX);
+    let deadline = Instant::now() + budget;
+    for (source, mut keys) in noted {
+        keys.sort();
+        for chunk in keys.chunks(CHUNK) {
+            capture_or_halve(source, &chunk, deadline);
         }
     }
 }
@@ -37,9 +45,9 @@ pub(super) fn trial(id: i32) -> Option<String> {
         framed(|| {
             let source = source::get(id).expect("track has just written it");
             match source.some_key() {
-                Ok(Some(key)) => capture_chunk(&source, &key),
+                Ok(Some(key)) => drop(capture_chunk(&source, &key)),
                 // An empty view: reading no keys still checks names, types and rights.
-                Ok(None) => capture_chunk(&source, &source.no_keys()),
+                Ok(None) => drop(capture_chunk(&source, &source.no_keys())),
                 Err(e) => pgrx::error!("view cannot be read: {e}"),
             };
         });
@@ -57,67 +65,87 @@ pub(super) fn trial(id: i32) -> Option<String> {
     })
 }
 
-fn capture_or_halve(id: i32, keys: &Keys) {
+fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
+    if Instant::now() > deadline {
+        // Not even read: the order has waited long enough.
+        return on_record(id, failed(keys, "57014", "time_budget"));
+    }
     let outcome = subtransaction(Ending::Keep, || {
         framed(|| {
-            let source = source::get(id);
-            let Some(source) = source.filter(|s| s.tracked) else { return (Vec::new(), false) };
-            (capture_chunk(&source, keys), source.abort)
+            let source = source::get(id).filter(|s| s.tracked)?;
+            Some((capture_chunk(&source, keys), source.abort))
         })
     });
     match outcome {
-        Ok((failed, false)) => on_record(id, &failed),
-        Ok((failed, true)) => match failed.into_iter().next() {
-            None => {}
-            Some(failed) => refuse_order(&failed),
-        },
+        Ok(None) => {}
+        Ok(Some((chunk, true))) if !chunk.failed.is_empty() => refuse_order(&chunk.failed[0]),
+        Ok(Some((chunk, _))) => {
+            settle(id, chunk.well);
+            on_record(id, chunk.failed);
+        }
         Err(failure) => {
-            if failure.must_not_be_swallowed() || aborts(id) {
+            let arbitrating = write::was_arbitrating();
+            if failure.must_not_be_swallowed() {
                 failure.rethrow();
             }
-            match halves(keys) {
-                // The statement itself is wrong: no key is better than another.
-                Some(_) if failure.is_of_the_statement() => {
-                    on_record(id, &failures(keys, &failure));
+            let code = failure.code();
+            if aborts(id) {
+                // The message quotes values, and Postgres would log it.
+                Error::CaptureFailed { code, condition: condition(code) }.raise();
+            }
+            match keys.halves() {
+                Some((left, right)) if failure.is_of_a_row() => {
+                    capture_or_halve(id, &left, deadline);
+                    capture_or_halve(id, &right, deadline);
                 }
-                Some((left, right)) => {
-                    capture_or_halve(id, &left);
-                    capture_or_halve(id, &right);
-                }
-                None => on_record(id, &failures(keys, &failure)),
+                // Another transaction has just written the same event, and under REPEATABLE READ
+                // this one cannot see it: it exists.
+                None if arbitrating && failure.is_of_the_snapshot() => {}
+                _ => on_record(id, failed(keys, &sqlstate(code), &condition(code))),
             }
         }
     }
 }
 
-/// Reads, normalises and writes; returns the rows that broke a rule.
-fn capture_chunk(source: &Source, keys: &Keys) -> Vec<Failed> {
+/// What became of a chunk that was not rolled back.
+struct Chunk {
+    /// Keys whose events are in the outbox.
+    well: Vec<String>,
+    /// Rows that broke a rule.
+    failed: Vec<Failed>,
+}
+
+/// Reads, normalises and writes.
+fn capture_chunk(source: &Source, keys: &Keys) -> Chunk {
     let rows = source.read(keys).unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
     let now = clock::now();
     let mut events = Vec::with_capacity(rows.len());
     let mut failed = Vec::new();
     for (key, row) in rows {
+        let name = row.0.get("event_name").and_then(|name| name.as_str()).map(str::to_owned);
         match capture(row, &source.options, now) {
             Captured::Event(event) => events.push(Keyed { key, event }),
             Captured::Waiting => {}
-            Captured::Fault(fault) => failed.push(Failed::by_rule(key, &fault)),
+            Captured::Fault(fault) => failed.push(Failed::by_rule(key, name, &fault)),
         }
     }
-    if !events.is_empty() {
-        // One order everywhere, so that two transactions with the same keys cannot lock each other.
-        let integers = matches!(keys, Keys::Integers(_));
-        events.sort_by_cached_key(|k| {
-            let number = if integers { k.key.parse().unwrap_or(0) } else { 0_i64 };
-            let event = &k.event.event;
-            (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
-        });
-        let (fresh, refused) = write::write(source, &events, now);
-        failed.extend(refused);
-        if fresh > 0 {
-            bell::mark();
-        }
+    if events.is_empty() {
+        return Chunk { well: Vec::new(), failed };
     }
-    failed
+    // One order everywhere, so that two transactions with the same keys cannot lock each other.
+    let integers = matches!(keys, Keys::Integers(_));
+    events.sort_by_cached_key(|k| {
+        let number = if integers { k.key.parse().unwrap_or(0) } else { 0_i64 };
+        let event = &k.event.event;
+        (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
+    });
+    let (fresh, refused) = write::write(source, &events, now);
+    failed.extend(refused);
+    if fresh > 0 {
+        bell::mark();
+    }
+    let well = events.into_iter().map(|e| e.key).filter(|k| failed.iter().all(|f| f.key != *k));
+    Chunk { well: well.collect(), failed }
 }
 
 /// The settings that a view is read with and the outbox is written with.
@@ -143,28 +171,54 @@ fn framed<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Puts failures on record; if even that fails, counts and logs them. The order commits.
-fn on_record(id: i32, failed: &[Failed]) {
-    if failed.is_empty() {
-        return;
-    }
+fn on_record(id: i32, mut failed: Vec<Failed>) {
+    // A key has one open record; one order everywhere, as above.
+    failed.sort_by(|a, b| a.key.cmp(&b.key));
+    failed.dedup_by(|a, b| a.key == b.key);
     let Some(owner) = source::owner() else { return };
     for part in failed.chunks(CHUNK) {
-        let written = subtransaction(Ending::Keep, || framed(|| write::record(owner, id, part)));
-        let lost = match written {
-            Err(failure) if failure.must_not_be_swallowed() => failure.rethrow(),
-            written => written.is_err(),
-        };
-        let counted = subtransaction(Ending::Keep, || framed(|| write::count(owner, part.len())));
-        if lost || counted.is_err() {
-            for f in part {
-                // A key names a row and is no personal identifier; a message would quote values.
-                pgrx::log!(
-                    "capi: source {id}, key {}: capture failed with SQLSTATE {} and could not be put on record",
-                    f.key,
-                    f.sqlstate
-                );
-            }
+        record_or_halve(owner, id, part);
+        if !tried(|| write::count(owner, part.len())) {
+            pgrx::log!("capi: source {id}: {} failed captures are not counted", part.len());
         }
+    }
+}
+
+fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed]) {
+    if tried(|| write::record(owner, id, failed)) {
+        return;
+    }
+    match failed {
+        [] => {}
+        // A key names a row and is no personal identifier; a message would quote values.
+        [f] => pgrx::log!(
+            "capi: source {id}, key {}: capture failed with SQLSTATE {} and could not be put on record",
+            f.key,
+            f.sqlstate
+        ),
+        _ => {
+            let (left, right) = failed.split_at(failed.len() / 2);
+            record_or_halve(owner, id, left);
+            record_or_halve(owner, id, right);
+        }
+    }
+}
+
+/// Closes the open errors of keys that went well. What cannot be closed now stays open.
+fn settle(id: i32, keys: Vec<String>) {
+    if let Some(owner) = source::owner()
+        && !keys.is_empty()
+    {
+        tried(|| write::settle(owner, id, keys));
+    }
+}
+
+/// Whether bookkeeping succeeded; its failure undoes it alone.
+fn tried(work: impl FnOnce()) -> bool {
+    match subtransaction(Ending::Keep, || framed(work)) {
+        Ok(()) => true,
+        Err(failure) if failure.must_not_be_swallowed() => failure.rethrow(),
+        Err(_) => false,
     }
 }
 
@@ -174,64 +228,23 @@ fn refuse_order(failed: &Failed) -> ! {
 
 /// Whether errors of this source abort the order. A source that cannot be read does not.
 fn aborts(id: i32) -> bool {
-    subtransaction(Ending::Keep, || framed(|| source::get(id).is_some_and(|s| s.abort)))
-        .unwrap_or(false)
+    match subtransaction(Ending::Keep, || framed(|| source::get(id).is_some_and(|s| s.abort))) {
+        Ok(abort) => abort,
+        Err(failure) if failure.must_not_be_swallowed() => failure.rethrow(),
+        Err(_) => false,
+    }
 }
 
-/// The record of keys that failed. Under REPEATABLE READ a serialisation failure on the key means
-/// that another transaction has just written the same event: it exists.
-fn failures(keys: &Keys, failure: &Failure) -> Vec<Failed> {
-    let code = failure.code();
-    if code == PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE {
-        return Vec::new();
-    }
-    let keys: Vec<String> = match keys {
-        Keys::Integers(keys) => keys.iter().map(ToString::to_string).collect(),
-        Keys::Texts(keys) => keys
-            .iter()
-            .map(|columns| match columns.as_slice() {
-                [one] => one.clone(),
-                many => serde_json::Value::from(many.to_vec()).to_string(),
-            })
-            .collect(),
-    };
-    keys.into_iter()
-        .map(|key| Failed { key, sqlstate: sqlstate(code), reason: condition(code), field: None })
+/// The records of keys that failed together.
+fn failed(keys: &Keys, sqlstate: &str, reason: &str) -> Vec<Failed> {
+    keys.texts()
+        .into_iter()
+        .map(|key| Failed {
+            key,
+            event_name: None,
+            sqlstate: sqlstate.to_owned(),
+            reason: reason.to_owned(),
+            field: None,
+        })
         .collect()
-}
-
-fn sorted(keys: Keys) -> Keys {
-    match keys {
-        Keys::Integers(mut keys) => {
-            keys.sort_unstable();
-            keys.dedup();
-            Keys::Integers(keys)
-        }
-        Keys::Texts(mut keys) => {
-            keys.sort_unstable();
-            keys.dedup();
-            Keys::Texts(keys)
-        }
-    }
-}
-
-fn chunks(keys: &Keys) -> Vec<Keys> {
-    match keys {
-        Keys::Integers(keys) => keys.chunks(CHUNK).map(|c| Keys::Integers(c.to_vec())).collect(),
-        Keys::Texts(keys) => keys.chunks(CHUNK).map(|c| Keys::Texts(c.to_vec())).collect(),
-    }
-}
-
-fn halves(keys: &Keys) -> Option<(Keys, Keys)> {
-    match keys {
-        Keys::Integers(keys) if keys.len() > 1 => {
-            let (left, right) = keys.split_at(keys.len() / 2);
-            Some((Keys::Integers(left.to_vec()), Keys::Integers(right.to_vec())))
-        }
-        Keys::Texts(keys) if keys.len() > 1 => {
-            let (left, right) = keys.split_at(keys.len() / 2);
-            Some((Keys::Texts(left.to_vec()), Keys::Texts(right.to_vec())))
-        }
-        _ => None,
-    }
 }

@@ -105,9 +105,18 @@ impl Failure {
         }
     }
 
-    /// Whether it is the statement that is wrong (names, rights, syntax) and not a value.
-    pub(super) fn is_of_the_statement(&self) -> bool {
-        sqlstate(self.code()).starts_with("42")
+    /// Whether another row could do better: not where the statement is wrong (class 42), a lock was
+    /// not to be had, or the server lacks something. Trying halves would only take time.
+    pub(super) fn is_of_a_row(&self) -> bool {
+        let code = sqlstate(self.code());
+        !["42", "53", "55", "57", "58"].contains(&&code[..2]) && code != "40P01"
+    }
+
+    /// Whether REPEATABLE READ met a row that its snapshot does not show.
+    pub(super) fn is_of_the_snapshot(&self) -> bool {
+        // SAFETY: a plain read.
+        let repeatable = unsafe { pg_sys::XactIsoLevel } == pg_sys::XACT_REPEATABLE_READ as i32;
+        repeatable && self.code() == PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE
     }
 
     /// Raises the error again.

@@ -22,6 +22,59 @@ pub(super) enum Keys {
     Texts(Vec<Vec<String>>),
 }
 
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Integers(keys) => keys.len(),
+            Self::Texts(keys) => keys.len(),
+        }
+    }
+
+    /// Puts the keys in order, each once.
+    pub(super) fn sort(&mut self) {
+        match self {
+            Self::Integers(keys) => {
+                keys.sort_unstable();
+                keys.dedup();
+            }
+            Self::Texts(keys) => {
+                keys.sort_unstable();
+                keys.dedup();
+            }
+        }
+    }
+
+    pub(super) fn chunks(&self, size: usize) -> impl Iterator<Item = Self> {
+        (0..self.len().div_ceil(size)).map(move |n| {
+            let range = n * size..self.len().min((n + 1) * size);
+            match self {
+                Self::Integers(keys) => Self::Integers(keys[range].to_vec()),
+                Self::Texts(keys) => Self::Texts(keys[range].to_vec()),
+            }
+        })
+    }
+
+    /// Two halves; none of a single key.
+    pub(super) fn halves(&self) -> Option<(Self, Self)> {
+        let mut halves = (self.len() > 1).then(|| self.chunks(self.len().div_ceil(2)))?;
+        Some((halves.next()?, halves.next()?))
+    }
+
+    /// The keys as the outbox stores them.
+    pub(super) fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Integers(keys) => keys.iter().map(ToString::to_string).collect(),
+            Self::Texts(keys) => keys
+                .iter()
+                .map(|columns| match columns.as_slice() {
+                    [one] => one.clone(),
+                    many => serde_json::Value::from(many.to_vec()).to_string(),
+                })
+                .collect(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Pending {
     /// The subtransaction whose end decides over the queued event; none when none is queued.

@@ -110,12 +110,12 @@ pub(super) fn get(id: i32) -> Option<Rc<Source>> {
     if let Some(known) = SOURCES.with_borrow(|sources| sources.get(&id).cloned()) {
         return Some(known);
     }
-    let (owner, outbox_view) = (owner()?, relation_oid("source")?);
+    let (owner, sources) = (owner()?, relation_oid("source")?);
     let loaded = as_role(owner, || Spi::connect(|client| load(client, id, owner)))
         .unwrap_or_else(|e| pgrx::error!("source cannot be read: {e}"));
     let (source, view) = loaded?;
     let source = Rc::new(source);
-    WATCHED.with_borrow_mut(|watched| watched.extend([outbox_view, view]));
+    WATCHED.with_borrow_mut(|watched| watched.extend([sources, view]));
     SOURCES.with_borrow_mut(|sources| sources.insert(id, Rc::clone(&source)));
     Some(source)
 }
@@ -181,7 +181,7 @@ fn load(
     let mut columns = Vec::new();
     let mut expressions = Vec::new();
     let attributes = client.select(
-        "select a.attname::text, b.typcategory::text, b.oid,
+        "select a.attname::text, b.typcategory::text, b.oid, a.atttypid,
             pg_catalog.quote_ident(tn.nspname) || '.' || pg_catalog.quote_ident(t.typname)
         from pg_catalog.pg_attribute a
         join pg_catalog.pg_type t on t.oid = a.atttypid
@@ -196,9 +196,11 @@ fn load(
         let name = attribute.get::<String>(1)?.ok_or_else(missing)?;
         let category = attribute.get::<String>(2)?.ok_or_else(missing)?;
         let base = attribute.get::<pg_sys::Oid>(3)?.ok_or_else(missing)?;
-        let type_name = attribute.get::<String>(4)?.ok_or_else(missing)?;
+        let exact = attribute.get::<pg_sys::Oid>(4)?.ok_or_else(missing)?;
+        let type_name = attribute.get::<String>(5)?.ok_or_else(missing)?;
         if key_columns.contains(&name) {
-            keys.push((name.clone(), type_name, base));
+            // As the triggers judge it: a domain over an integer is noted as text.
+            keys.push((name.clone(), type_name, exact));
         }
         let Some(known) = field::find(&name) else { continue };
         let column = format!("v.{}", spi::quote_identifier(&name));
@@ -371,7 +373,8 @@ impl Form {
     fn value(self, text: &str) -> Value {
         match self {
             Self::Text => Value::String(text.to_owned()),
-            Self::Json => serde_json::from_str(text).unwrap_or(Value::Null),
+            // What is JSON to Postgres and not to us has the wrong shape for every field.
+            Self::Json => serde_json::from_str(text).unwrap_or(Value::Bool(false)),
             Self::Micros => text.parse::<i64>().map_or(Value::Null, Value::from),
         }
     }

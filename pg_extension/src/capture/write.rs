@@ -8,8 +8,8 @@ use pgrx::prelude::*;
 use pgrx::spi::{self, OwnedPreparedStatement, SpiClient, SpiTupleTable};
 use pgrx::{PgOid, Uuid};
 use serde_json::Value;
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::thread::LocalKey;
 
 use super::clock;
@@ -25,6 +25,7 @@ pub(super) struct Keyed {
 /// A capture that failed, for the record.
 pub(super) struct Failed {
     pub(super) key: String,
+    pub(super) event_name: Option<String>,
     pub(super) sqlstate: String,
     pub(super) reason: String,
     pub(super) field: Option<&'static str>,
@@ -32,9 +33,10 @@ pub(super) struct Failed {
 
 impl Failed {
     /// A row that broke a rule.
-    pub(super) fn by_rule(key: String, fault: &Fault) -> Self {
+    pub(super) fn by_rule(key: String, event_name: Option<String>, fault: &Fault) -> Self {
         Self {
             key,
+            event_name,
             sqlstate: "22023".into(),
             reason: fault.reason.into(),
             field: Some(fault.field),
@@ -43,7 +45,7 @@ impl Failed {
 }
 
 /// Keys first, then the rows whose keys are new: `on conflict` decides between concurrent
-/// transactions. An open error of a captured key is settled.
+/// transactions.
 const INSERT: &str = "
 with input as (
     select nextval('capi.event') as id, i.*
@@ -66,11 +68,6 @@ written as (
         i.identity::jsonb, i.facts::jsonb, i.dropped::jsonb
     from input i join fresh f on f.event = i.id
     order by i.n
-),
-settled as (
-    update capi.capture_error e set resolved_at = clock_timestamp()
-    from input i
-    where e.source = $16 and e.key = i.key and e.resolved_at is null
 )
 select hash from fresh";
 
@@ -110,13 +107,19 @@ set version = $3, event_time = $4, action_source = $5, value = $6::numeric, curr
     refused = $8::text[], identity = $9::jsonb, facts = $10::jsonb, dropped = $11::jsonb
 where id = $1 and captured_at = $2 and xid = pg_current_xact_id()";
 
-/// A failed capture: once per key as long as it is open. The sequence counts even if this rolls back.
+/// Failed captures: one open record per key.
 const RECORD: &str = "
 insert into capi.capture_error (source, key, event_name, sqlstate, reason, field)
-values ($1, $2, null, $3, $4, $5)
+select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 on conflict (source, key) where resolved_at is null
 do update set times = capture_error.times + 1, last_at = clock_timestamp(),
-    sqlstate = excluded.sqlstate, reason = excluded.reason, field = excluded.field";
+    event_name = excluded.event_name, sqlstate = excluded.sqlstate, reason = excluded.reason,
+    field = excluded.field";
+
+/// What went well after all.
+const SETTLE: &str = "
+update capi.capture_error set resolved_at = clock_timestamp()
+where source = $1 and key = any ($2) and resolved_at is null";
 
 /// A statement that a backend plans once.
 type Kept = RefCell<Option<OwnedPreparedStatement>>;
@@ -124,6 +127,14 @@ type Kept = RefCell<Option<OwnedPreparedStatement>>;
 thread_local! {
     static INSERT_PLAN: Kept = const { RefCell::new(None) };
     static EXISTING_PLAN: Kept = const { RefCell::new(None) };
+    static SETTLE_PLAN: Kept = const { RefCell::new(None) };
+    /// Whether the statement that arbitrates between transactions is running.
+    static ARBITRATING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the last error came from the statement that inserts keys; resets the answer.
+pub(super) fn was_arbitrating() -> bool {
+    ARBITRATING.replace(false)
 }
 
 /// Runs a statement that is planned once per backend.
@@ -160,10 +171,14 @@ pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp) -> (usize
     as_role(source.owner, || {
         Spi::connect_mut(|client| {
             let fresh = insert(client, source, events, &columns, now)?;
-            if fresh == events.len() {
-                return Ok((fresh, Vec::new()));
-            }
-            Ok((fresh, existing(client, source, events, &columns)?))
+            let known: Vec<_> = events
+                .iter()
+                .zip(&columns)
+                .filter(|(_, column)| !fresh.contains(&column.hash))
+                .collect();
+            let failed =
+                if known.is_empty() { Vec::new() } else { existing(client, source, &known)? };
+            Ok((fresh.len(), failed))
         })
     })
     .unwrap_or_else(|e: spi::Error| pgrx::error!("outbox cannot be written: {e}"))
@@ -175,7 +190,7 @@ fn insert(
     events: &[Keyed],
     columns: &[Columns],
     now: Timestamp,
-) -> Result<usize, spi::Error> {
+) -> Result<HashSet<[u8; 16]>, spi::Error> {
     let texts = |of: &dyn Fn(&Keyed) -> String| -> Vec<String> { events.iter().map(of).collect() };
     let optional = |of: &dyn Fn(&Keyed) -> Option<String>| -> Vec<Option<String>> {
         events.iter().map(of).collect()
@@ -204,17 +219,23 @@ fn insert(
         source.version.into(),
         capi_core::RULES_VERSION.into(),
     ];
-    Ok(run_kept(&INSERT_PLAN, client, INSERT, &INSERT_TYPES, &args)?.len())
+    ARBITRATING.set(true);
+    let inserted = run_kept(&INSERT_PLAN, client, INSERT, &INSERT_TYPES, &args)?;
+    ARBITRATING.set(false);
+    let mut fresh = HashSet::with_capacity(inserted.len());
+    for row in inserted {
+        fresh.extend(row.get::<Uuid>(1)?.map(|hash| *hash.as_bytes()));
+    }
+    Ok(fresh)
 }
 
 /// Judges events whose key was there already: rewritten, repeated, or an id of another row.
 fn existing(
     client: &mut SpiClient<'_>,
     source: &Source,
-    events: &[Keyed],
-    columns: &[Columns],
+    known: &[(&Keyed, &Columns)],
 ) -> Result<Vec<Failed>, spi::Error> {
-    let hashes: Vec<Uuid> = columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect();
+    let hashes: Vec<Uuid> = known.iter().map(|(_, c)| Uuid::from_bytes(c.hash)).collect();
     let mut held = HashMap::new();
     let found =
         run_kept(&EXISTING_PLAN, client, EXISTING, &[pg_sys::UUIDARRAYOID], &[hashes.into()])?;
@@ -230,11 +251,12 @@ fn existing(
         }
     }
     let mut failed = Vec::new();
-    for (keyed, column) in events.iter().zip(columns) {
+    for (keyed, column) in known {
         let Some((key_hash, event, captured_at, mine)) = held.get(&column.hash) else { continue };
         if *key_hash != column.key_hash {
             failed.push(Failed {
                 key: keyed.key.clone(),
+                event_name: Some(keyed.event.event.event_name.clone()),
                 sqlstate: "23505".into(),
                 reason: "event_id_of_another_row".into(),
                 field: Some("event_id"),
@@ -263,27 +285,42 @@ fn existing(
     Ok(failed)
 }
 
-/// Puts failed captures on record, as the schema's owner.
+/// Puts failed captures on record, as the schema's owner. Keys must be distinct and in one order
+/// everywhere.
 pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
+    let column = |of: &dyn Fn(&Failed) -> Option<String>| -> Vec<Option<String>> {
+        failed.iter().map(of).collect()
+    };
     as_role(owner, || {
-        Spi::connect_mut(|client| -> Result<(), spi::Error> {
-            for f in failed {
-                client.update(
+        Spi::connect_mut(|client| {
+            client
+                .update(
                     RECORD,
                     None,
                     &[
                         source.into(),
-                        f.key.as_str().into(),
-                        f.sqlstate.as_str().into(),
-                        f.reason.as_str().into(),
-                        f.field.into(),
+                        column(&|f| Some(f.key.clone())).into(),
+                        column(&|f| f.event_name.clone()).into(),
+                        column(&|f| Some(f.sqlstate.clone())).into(),
+                        column(&|f| Some(f.reason.clone())).into(),
+                        column(&|f| f.field.map(str::to_owned)).into(),
                     ],
-                )?;
-            }
-            Ok(())
+                )
+                .map(drop)
         })
     })
     .unwrap_or_else(|e| pgrx::error!("capture errors cannot be written: {e}"));
+}
+
+/// Closes the open errors of keys that went well, as the schema's owner.
+pub(super) fn settle(owner: pg_sys::Oid, source: i32, keys: Vec<String>) {
+    as_role(owner, || {
+        Spi::connect_mut(|client| {
+            let types = [pg_sys::INT4OID, pg_sys::TEXTARRAYOID];
+            run_kept(&SETTLE_PLAN, client, SETTLE, &types, &[source.into(), keys.into()]).map(drop)
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("capture errors cannot be settled: {e}"));
 }
 
 /// Counts failed captures, as the schema's owner: a sequence outlives rollback.
@@ -335,9 +372,9 @@ fn without_zero(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "")),
         Value::Array(values) => Value::Array(values.into_iter().map(without_zero).collect()),
-        Value::Object(map) => {
-            Value::Object(map.into_iter().map(|(k, v)| (k, without_zero(v))).collect())
-        }
+        Value::Object(map) => Value::Object(
+            map.into_iter().map(|(k, v)| (k.replace('\0', ""), without_zero(v))).collect(),
+        ),
         other => other,
     }
 }
