@@ -14,10 +14,13 @@ FAKE=127.0.0.1:${DEMO_FAKE_PORT:-8790}
 place_folder() {
     mkdir -p "$HERE"
     if [ "$(id -u)" = 0 ] && ! as_postgres test -x "$HERE"; then
-        HERE=/var/tmp/pg_capi-demo
-        mkdir -p "$HERE"
+        # The name is remembered, and nobody else can have made the folder.
+        if [ ! -f "$HERE/place" ]; then mktemp -d /var/tmp/pg_capi-demo.XXXXXX >"$HERE/place"; fi
+        HERE=$(cat "$HERE/place")
         say "user postgres cannot enter the checkout: using $HERE"
     fi
+    # Nobody else: who reaches the socket is superuser there.
+    chmod 700 "$HERE"
     if [ "$(id -u)" = 0 ]; then chown postgres "$HERE"; fi
 }
 
@@ -26,8 +29,11 @@ stop_all() {
     for name in sidecar fake; do
         if [ -f "$HERE/$name.pid" ]; then
             pid=$(cat "$HERE/$name.pid")
-            kill "$pid" 2>/dev/null || true
-            for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+            # The number may be another program's by now.
+            if readlink "/proc/$pid/exe" | grep -q '/capi\( (deleted)\)\?$'; then
+                kill "$pid" 2>/dev/null || true
+                for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+            fi
             rm -f "$HERE/$name.pid"
         fi
     done
@@ -68,6 +74,7 @@ as_postgres tee -a "$HERE/data/postgresql.conf" >/dev/null <<CONF
 port = $PORT
 unix_socket_directories = '$HERE'
 listen_addresses = ''
+unix_socket_permissions = 0700
 max_prepared_transactions = 10
 CONF
 quietly as_postgres "$PG_BIN/pg_ctl" -D "$HERE/data" -l "$HERE/postgres.log" -w start

@@ -86,8 +86,12 @@ install_extension() {
     local sudo=() library
     say "building the extension for Postgres $PG_MAJOR (minutes the first time, seconds later)"
     library=$("$PG_CONFIG" --pkglibdir)/pg_capi.so
-    [ -w "$(dirname "$library")" ] || sudo=(--sudo)
-    as_root rm -f "$library"
+    if [ -w "$(dirname "$library")" ]; then
+        rm -f "$library"
+    else
+        sudo=(--sudo)
+        as_root rm -f "$library"
+    fi
     (cd pg_extension && quietly cargo pgrx install --release --pg-config "$PG_CONFIG" \
         --no-default-features --features "pg$PG_MAJOR" "${sudo[@]}")
 }

@@ -26,6 +26,7 @@ grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.cap
     capi.source_version
 to capi_analyst, capi_admin;
 grant select on capi.destination_version to capi_admin;
+grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
 grant execute on function capi.status() to capi_analyst, capi_admin;
 
 grant execute on function

@@ -347,7 +347,11 @@ fn fact(
             "contents" | "content_ids" | "data_processing_options" => value.is_array(),
             _ => value.is_object(),
         };
-        return if fits { Ok(Some(value.clone())) } else { Err("wrong_shape") };
+        return match () {
+            () if !fits => Err("wrong_shape"),
+            () if !numbers_fit(value) => Err("number_out_of_range"),
+            () => Ok(Some(value.clone())),
+        };
     }
     let text = scalar(value).ok_or("wrong_shape")?;
     let text = text.trim();
@@ -380,6 +384,21 @@ fn fact(
         _ if field.class == Class::Clear => checked(identity::opaque_id(text)),
         _ if text.chars().any(char::is_control) => Err("not_printable"),
         _ => Ok(Some(Value::String(text.to_owned()))),
+    }
+}
+
+/// Whether Postgres can store the numbers of a JSON value: it takes no exponent of six digits.
+fn numbers_fit(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            let text = number.to_string();
+            let exponent = text.split(['e', 'E']).nth(1);
+            text.len() <= 100
+                && exponent.is_none_or(|e| e.trim_start_matches(['+', '-']).len() <= 3)
+        }
+        Value::Array(values) => values.iter().all(numbers_fit),
+        Value::Object(map) => map.values().all(numbers_fit),
+        _ => true,
     }
 }
 
@@ -538,6 +557,14 @@ mod tests {
             ]
         );
         assert!(event.event.identity.digests("phone", "meta").len() == 1);
+    }
+
+    #[test]
+    fn a_number_that_postgres_cannot_store_drops_the_field() {
+        let custom: Value = serde_json::from_str("{\"a\": [1e400000]}").expect("JSON");
+        let event = captured(json!({"custom": custom}));
+        assert_eq!(event.dropped["custom"], "number_out_of_range");
+        assert!(captured(json!({"custom": {"a": 1.5e300}})).dropped.is_empty());
     }
 
     #[test]

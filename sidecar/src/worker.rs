@@ -124,8 +124,8 @@ impl Worker {
             while work && !grounded && flights.len() < slots {
                 this.line.set(Mood::Hungry);
                 match this.claim().await {
-                    Some(claim) => {
-                        flights.spawn(this.clone().deliver(claim));
+                    Some((claim, lease_ends)) => {
+                        flights.spawn(this.clone().deliver(claim, lease_ends));
                     }
                     None => work = false,
                 }
@@ -166,16 +166,17 @@ impl Worker {
         this.tools.nudge.notify_one();
     }
 
-    /// Claims one batch; waits out a lost database.
-    async fn claim(&self) -> Option<Claim> {
+    /// Claims one batch; waits out a lost database. Says, on the safe side, when the lease ends.
+    async fn claim(&self) -> Option<(Claim, Instant)> {
         let Tools { queue, config, claimed, .. } = &self.tools;
         let limit = i32::try_from(self.platform.spec().batch_limit).unwrap_or(i32::MAX);
         let mut failures = 0;
         loop {
+            let lease_ends = Instant::now() + config.delivery.lease;
             match queue.claim(self.id, &config.worker, config.delivery.lease, limit).await {
                 Ok(claim) => {
                     claimed.fetch_add(u64::from(claim.is_some()), Ordering::Relaxed);
-                    return claim;
+                    return claim.map(|claim| (claim, lease_ends));
                 }
                 Err(error) => {
                     warn!(destination = self.name, error = chain(&error), "claim failed");
@@ -190,7 +191,7 @@ impl Worker {
         }
     }
 
-    async fn deliver(self: Arc<Self>, claim: Claim) -> Landing {
+    async fn deliver(self: Arc<Self>, claim: Claim, lease_ends: Instant) -> Landing {
         let span = info_span!(
             "batch",
             destination = self.name,
@@ -198,10 +199,9 @@ impl Worker {
             attempt = claim.attempt,
             events = claim.events.len()
         );
-        let lease_ends = Instant::now() + self.tools.config.delivery.lease;
         async move {
             match self.fly(&claim, lease_ends).await {
-                Ok(recording) => self.record(&claim, recording, lease_ends).await,
+                Ok(recording) => self.record(&claim, recording).await,
                 Err(landing) => landing,
             }
         }
@@ -264,8 +264,9 @@ impl Worker {
         self.tools.config.credentials.resolve(&self.credential)
     }
 
-    /// Records until it is recorded or the lease ends: an answer must not be lost.
-    async fn record(&self, claim: &Claim, recording: Recording, lease_ends: Instant) -> Landing {
+    /// Records, however long the database is away: as long as nobody else has claimed the batch the
+    /// answer counts, even after the lease.
+    async fn record(&self, claim: &Claim, recording: Recording) -> Landing {
         let mut failures = 0;
         let held = loop {
             match self.tools.queue.record(claim, &recording).await {
@@ -273,10 +274,6 @@ impl Worker {
                 Err(error) => {
                     let pause = backoff(failures, None, 0.2).min(LONGEST_DATABASE_PAUSE);
                     warn!(error = chain(&error), "answer could not be recorded");
-                    if Instant::now() + pause > lease_ends {
-                        error!("lease ended before the answer was recorded: the batch goes again");
-                        return Landing::Dropped;
-                    }
                     sleep(pause).await;
                     failures += 1;
                 }

@@ -37,13 +37,15 @@ declare
 begin
     foreach event in array array['insert', 'update'] loop
         columns := case when event = 'update' and p_on_columns is not null then
-            (select ' OF ' || string_agg(format('%I', c), ', ') from unnest(p_on_columns || p_keys) c) else '' end;
+            (select ' OF ' || string_agg(format('%I', c), ', ') from (select distinct unnest(p_on_columns || p_keys)) x (c)) else '' end;
         name := format('capi_%s_%s', p_source, event);
         wanted := format('CREATE CONSTRAINT TRIGGER %I AFTER %s ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (%s) EXECUTE FUNCTION capi._capture()',
             name, upper(event) || columns, p_table, condition);
-        if wanted = (select comment from (select obj_description(g.oid, 'pg_trigger') from pg_trigger g
-            where g.tgrelid = p_table and g.tgname = name) t (comment))
-        then
+        if exists (
+            select from pg_trigger g
+            where g.tgrelid = p_table and g.tgname = name and g.tgenabled = 'O'
+                and obj_description(g.oid, 'pg_trigger') = wanted
+        ) then
             continue;       -- replacing it would lock out the table's readers
         end if;
         if exists (select from pg_trigger g where g.tgrelid = p_table and g.tgname = name) then

@@ -29,6 +29,10 @@ begin
             using errcode = 'insufficient_privilege',
                 hint = format('Who tracks a view must be allowed to read it: grant select on %s to %I;', p_conversions, session_user);
     end if;
+    if not pg_has_role(session_user, (select c.relowner from pg_class c where c.oid = p_source), 'member') then
+        raise exception 'must be owner of table %', p_source using errcode = 'insufficient_privilege',
+            hint = 'Whose orders they are decides what becomes of them.';
+    end if;
     select format('%I.%I', n.nspname, c.relname) into strict table_name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_source;
     select format('%I.%I', n.nspname, c.relname) into strict view_name

@@ -27,6 +27,11 @@ begin
             using errcode = 'insufficient_privilege',
                 hint = 'It creates roles and objects of another owner. Daily work needs no superuser.';
     end if;
+    if pg_encoding_to_char((select d.encoding from pg_database d where d.datname = current_database())) <> 'UTF8' then
+        raise exception 'the encoding of this database is not UTF8'
+            using errcode = 'feature_not_supported',
+                hint = 'Identifiers are hashed as UTF-8; other encodings cannot hold the names of all customers.';
+    end if;
     if not fresh then
         execute 'select owner_role, sidecar_role, analyst_role, admin_role from capi.installation'
         into owner, sidecar, analyst, admin;

@@ -11,6 +11,10 @@ as $$
 declare
     n integer;
 begin
+    if not pg_has_role(session_user, (select c.relowner from pg_class c where c.oid = source), 'member') then
+        raise exception 'must be owner of table %', source using errcode = 'insufficient_privilege',
+            hint = 'Whose orders they are decides what becomes of them.';
+    end if;
     update capi.source s set tracked = false
     where s.relation = source and s.tracked and (conversions is null or s.conversions = conversions);
     get diagnostics n = row_count;

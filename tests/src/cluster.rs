@@ -67,7 +67,7 @@ impl Cluster {
         let name = format!("capi-tests-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).expect("a new folder");
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("permissions");
         if is_root() {
             finish(Command::new("chown").arg("postgres").arg(&folder));
         }

@@ -907,6 +907,7 @@ async fn on_error_abort_refuses_the_order() {
     assert!(by_rule.hint.contains("on_error"), "{by_rule:?}");
     let by_view = own.refused("insert into own.sale values (3, 'x')").await;
     assert_eq!(by_view.code, "22P02");
+    assert_eq!(by_view.message, "conversion cannot be captured: invalid_text_representation");
     assert_eq!(own.column("select id from own.sale").await, ["1"]);
     assert_eq!(captured_keys(&own).await, "1");
     assert_eq!(errors(&own).await, [""; 0]);

@@ -2,6 +2,7 @@
 
 mod capture;
 mod catalog;
+mod checkout;
 mod crash;
 mod delivery;
 mod dump;

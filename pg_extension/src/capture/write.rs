@@ -58,7 +58,7 @@ fresh as (
     insert into capi.event_key (hash, key_hash, event, captured_at)
     select hash, key_hash, id, $14 from input order by n
     on conflict (hash) do nothing
-    returning hash, event
+    returning hash, key_hash, event
 ),
 written as (
     insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
@@ -69,7 +69,7 @@ written as (
     from input i join fresh f on f.event = i.id
     order by i.n
 )
-select hash from fresh";
+select hash, key_hash from fresh";
 
 const INSERT_TYPES: [pg_sys::Oid; 18] = [
     pg_sys::UUIDARRAYOID,
@@ -174,7 +174,7 @@ pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp) -> (usize
             let known: Vec<_> = events
                 .iter()
                 .zip(&columns)
-                .filter(|(_, column)| !fresh.contains(&column.hash))
+                .filter(|(_, column)| !fresh.contains(&(column.hash, column.key_hash)))
                 .collect();
             let failed =
                 if known.is_empty() { Vec::new() } else { existing(client, source, &known)? };
@@ -190,7 +190,7 @@ fn insert(
     events: &[Keyed],
     columns: &[Columns],
     now: Timestamp,
-) -> Result<HashSet<[u8; 16]>, spi::Error> {
+) -> Result<HashSet<([u8; 16], i64)>, spi::Error> {
     let texts = |of: &dyn Fn(&Keyed) -> String| -> Vec<String> { events.iter().map(of).collect() };
     let optional = |of: &dyn Fn(&Keyed) -> Option<String>| -> Vec<Option<String>> {
         events.iter().map(of).collect()
@@ -224,7 +224,9 @@ fn insert(
     ARBITRATING.set(false);
     let mut fresh = HashSet::with_capacity(inserted.len());
     for row in inserted {
-        fresh.extend(row.get::<Uuid>(1)?.map(|hash| *hash.as_bytes()));
+        if let (Some(hash), Some(key_hash)) = (row.get::<Uuid>(1)?, row.get::<i64>(2)?) {
+            fresh.insert((*hash.as_bytes(), key_hash));
+        }
     }
     Ok(fresh)
 }
