@@ -98,12 +98,12 @@ select capi.resume('meta-eu');
 SQL
 
 say "the stand-in for Meta on $FAKE and the sidecar"
-"$CAPI_BIN" fake --listen "$FAKE" --token-env META_TOKEN --pixel 1234567890 2>"$HERE/fake.log" &
+nohup "$CAPI_BIN" fake --listen "$FAKE" --token-env META_TOKEN --pixel 1234567890 >"$HERE/fake.log" 2>&1 </dev/null &
 echo $! >"$HERE/fake.pid"
 until_true 20 "the stand-in listens" curl -sf "http://$FAKE/_fake/health"
 export CAPI_DATABASE_URL="host=$HERE port=$PORT user=demo_sidecar dbname=shop" CAPI_INSTANCE=demo
 "$CAPI_BIN" check
-"$CAPI_BIN" run 2>"$HERE/sidecar.log" &
+nohup "$CAPI_BIN" run >"$HERE/sidecar.log" 2>&1 </dev/null &
 echo $! >"$HERE/sidecar.pid"
 
 say "placing $ORDERS orders as the application does: pending, then paid, some never, some cancelled"
