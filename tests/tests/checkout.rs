@@ -106,6 +106,52 @@ async fn a_spent_time_budget_records_the_rest_unread() {
 }
 
 #[tokio::test]
+async fn a_spent_time_budget_refuses_the_order_where_errors_abort() {
+    let database =
+        tracked("case when s.note = 'slow' then (select 1 from pg_sleep(1.2)) end").await;
+    database
+        .run(
+            "select capi.track('own.sale', conversions => 'own.conversion', on_error => 'abort');
+            set capi.time_budget = '1ms'",
+        )
+        .await;
+    let refusal = database
+        .refused(
+            "insert into own.sale select n, case n when 1 then 'slow' else 'x' end
+            from generate_series(1, 1001) n",
+        )
+        .await;
+    assert_eq!(refusal.message, "conversion cannot be captured: row: time_budget");
+    assert_eq!(database.count("select count(*) from own.sale").await, 0);
+    assert_eq!(captured(&database).await, 0);
+}
+
+#[tokio::test]
+async fn an_error_of_a_key_of_two_columns_is_settled_too() {
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own;
+            create table own.sale (shop text, number int, amount text, primary key (shop, number));
+            create view own.conversion as
+            select s.shop, s.number, 'Purchase' as event_name,
+                s.shop || '-' || s.number as event_id, now() as event_time,
+                'website' as action_source, s.amount::numeric as value, 'EUR' as currency,
+                true as consent
+            from own.sale s;
+            select capi.track('own.sale', conversions => 'own.conversion');
+            insert into own.sale values ('caf\u{e9} \"north\"', 7, 'x')",
+        )
+        .await;
+    let open = "select count(*) from capi.capture_error where resolved_at is null";
+    assert_eq!(database.count(open).await, 1);
+    database.run("update own.sale set amount = '5'").await;
+    assert_eq!(database.count(open).await, 0);
+    let same = "select count(*) from capi.capture_error e join capi.outbox o using (source, key)";
+    assert_eq!(database.count(same).await, 1);
+}
+
+#[tokio::test]
 async fn one_locked_record_does_not_lose_the_others() {
     let database = tracked("1 / (length(s.note) - 1)").await;
     database.run("insert into own.sale values (7, 'x')").await;

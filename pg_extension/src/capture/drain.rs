@@ -17,7 +17,7 @@ use crate::{bell, gucs};
 /// Keys per subtransaction: large enough to be set-based, small enough to bound memory.
 const CHUNK: usize = 1_000;
 
-/// What a key adds to the time budget: ten times what one costs.
+/// What a key adds to the time budget, so that a bulk load is not cut off for its size.
 const PER_KEY: Duration = Duration::from_millis(1);
 
 /// Captures the conversions of all noted keys.
@@ -68,6 +68,9 @@ pub(super) fn trial(id: i32) -> Option<String> {
 fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
     if Instant::now() > deadline {
         // Not even read: the order has waited long enough.
+        if aborts(id) {
+            Error::Refused { field: "row", reason: "time_budget".into() }.raise();
+        }
         return on_record(id, failed(keys, "57014", "time_budget"));
     }
     let outcome = subtransaction(Ending::Keep, || {

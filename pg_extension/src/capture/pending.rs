@@ -68,7 +68,12 @@ impl Keys {
                 .iter()
                 .map(|columns| match columns.as_slice() {
                     [one] => one.clone(),
-                    many => serde_json::Value::from(many.to_vec()).to_string(),
+                    // As jsonb writes an array, which is how the view's rows spell their keys.
+                    many => {
+                        let quoted = many.iter().map(|c| serde_json::Value::from(c.as_str()));
+                        let quoted: Vec<String> = quoted.map(|c| c.to_string()).collect();
+                        format!("[{}]", quoted.join(", "))
+                    }
                 })
                 .collect(),
         }
