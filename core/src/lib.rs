@@ -11,6 +11,7 @@ pub mod capture;
 pub mod consent;
 pub mod destination;
 pub mod event;
+pub mod explain;
 pub mod field;
 pub mod hash;
 pub mod identity;

@@ -429,6 +429,39 @@ pub(super) fn max_age(event: &Event) -> Duration {
     }
 }
 
+/// Why Meta can never take an event, whatever the settings.
+pub(super) fn unfit(event: &Event) -> Option<Unfit> {
+    let refused = |reason: &str| Some(Unfit::Refused(Reason::new(reason)));
+    let name = event.event_name.as_str();
+    let standard = |known: &&str| known.eq_ignore_ascii_case(name);
+    if STANDARD_EVENTS.iter().find(|known| standard(known)).is_some_and(|known| *known != name) {
+        return refused("event_name_case");
+    }
+    if name.is_empty() {
+        return refused("missing_event_name");
+    }
+    if event.event_id.is_empty() {
+        return refused("missing_event_id");
+    }
+    if name == "Purchase" && event.value.is_none() {
+        return refused("missing_value");
+    }
+    if name == "Purchase" && event.currency.is_none() {
+        return refused("missing_currency");
+    }
+    match event.action_source {
+        // The user agent is documented as required too, but its absence is not punished.
+        ActionSource::Website if event.facts.text("event_source_url").is_none() => {
+            return refused("missing_event_source_url");
+        }
+        // These need `app_data` or the ids of a message, for which there are no fields.
+        ActionSource::App => return refused("missing_app_data"),
+        ActionSource::BusinessMessaging => return refused("missing_messaging_channel"),
+        _ => {}
+    }
+    too_broad(&user_data(event)).and_then(refused)
+}
+
 impl Destination for Meta {
     fn spec(&self) -> &'static Spec {
         &SPEC
@@ -445,36 +478,7 @@ impl Destination for Meta {
     }
 
     fn unfit(&self, event: &Event) -> Option<Unfit> {
-        let refused = |reason: &str| Some(Unfit::Refused(Reason::new(reason)));
-        let name = event.event_name.as_str();
-        let standard = |known: &&str| known.eq_ignore_ascii_case(name);
-        if STANDARD_EVENTS.iter().find(|known| standard(known)).is_some_and(|known| *known != name)
-        {
-            return refused("event_name_case");
-        }
-        if name.is_empty() {
-            return refused("missing_event_name");
-        }
-        if event.event_id.is_empty() {
-            return refused("missing_event_id");
-        }
-        if name == "Purchase" && event.value.is_none() {
-            return refused("missing_value");
-        }
-        if name == "Purchase" && event.currency.is_none() {
-            return refused("missing_currency");
-        }
-        match event.action_source {
-            // The user agent is documented as required too, but its absence is not punished.
-            ActionSource::Website if event.facts.text("event_source_url").is_none() => {
-                return refused("missing_event_source_url");
-            }
-            // These need `app_data` or the ids of a message, for which there are no fields.
-            ActionSource::App => return refused("missing_app_data"),
-            ActionSource::BusinessMessaging => return refused("missing_messaging_channel"),
-            _ => {}
-        }
-        too_broad(&user_data(event)).and_then(refused)
+        unfit(event)
     }
 
     fn plan(&self, events: &[Event]) -> Plan {

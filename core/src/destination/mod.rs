@@ -247,6 +247,11 @@ pub fn max_age_of(platform: &str, event: &Event) -> Option<Duration> {
     find(platform).map(|known| (known.max_age)(event))
 }
 
+/// Why a platform can never take an event, whatever the settings; see [`Destination::unfit`].
+pub fn unfit_of(platform: &str, event: &Event) -> Option<Unfit> {
+    find(platform).and_then(|known| (known.unfit)(event))
+}
+
 /// Names of the known platforms.
 pub fn platforms() -> Vec<&'static str> {
     PLATFORMS.iter().map(|known| known.name).collect()
@@ -256,11 +261,12 @@ struct Platform {
     name: &'static str,
     build: fn(&Value) -> Result<Box<dyn Destination>, SettingsError>,
     max_age: fn(&Event) -> Duration,
+    unfit: fn(&Event) -> Option<Unfit>,
 }
 
 /// Every platform that this build can send to.
 const PLATFORMS: &[Platform] =
-    &[Platform { name: "meta", build: meta::build, max_age: meta::max_age }];
+    &[Platform { name: "meta", build: meta::build, max_age: meta::max_age, unfit: meta::unfit }];
 
 fn find(platform: &str) -> Option<&'static Platform> {
     PLATFORMS.iter().find(|known| known.name == platform)
