@@ -9,7 +9,7 @@ comment on table capi.destination_version is 'Every setting and state that a des
 comment on table capi.route is 'Which source goes to which destination, from when to when.';
 comment on table capi.event_key is 'The arbiter: one row per source name, event name and event id, for good; no personal data.';
 comment on table capi.outbox is 'One row per conversion event, immutable once committed: digests and payload facts, never clear-text identifiers.';
-comment on column capi.outbox.identity is 'Digests by field, or field/platform where a platform''s form differs: personal data, hidden from analysts.';
+comment on column capi.outbox.identity is 'Digests by field, or field/form where a platform wants another form: personal data, hidden from analysts.';
 comment on column capi.outbox.facts is 'What platforms take in clear, among it IP address, user agent and click ids.';
 comment on column capi.outbox.dropped is 'Fields that were given and not used, with the reason.';
 comment on column capi.outbox.refused is 'Platforms or destinations that consent was refused for; * for all, then !name for exceptions.';
@@ -34,8 +34,11 @@ comment on function capi.drop_destination(text) is 'Drops a destination: what it
 comment on function capi.pause(text, text) is 'Stops sending to a destination after the requests under way; capture goes on. Returns the name.';
 comment on function capi.resume(text) is 'Sends to a destination from now on, the backlog first. Returns the name.';
 comment on function capi.adopt() is 'Says that this restored or cloned database is the one that sends from now on.';
-comment on function capi.check_view(regclass, text, regclass) is 'Says what of a conversion view is used, missing or wrong, with the way out. Reads the catalog only; locks and stores nothing.';
-comment on function capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text) is 'Captures the rows of a conversion view as its source changes. Creates deferred triggers, which waits up to 2 seconds for running writers, and makes one trial capture that is rolled back.';
+comment on function capi.check_view(regclass, text, regclass, integer, text) is 'Says what of a conversion view is used, missing or wrong, with the way out, and in which share of its latest rows (sample) each identifier is present, used by the platform, or dropped and why. Locks and stores nothing. Needs select on the view, which is read as its owner; sample => 0 reads the catalog only.';
+comment on function capi.check_contents(regclass, regclass, name, integer) is 'Lists product ids of a conversion view''s latest rows (sample) that the catalogue''s column does not hold, with the number of conversions affected. Locks and stores nothing.';
+comment on function capi.explain_match(anyelement, text, text) is 'What becomes of each identifier of a row of a conversion view on a platform: used, dropped and why, or missing. The line without a field tells of the event as a whole.';
+comment on function capi._source_options(oid, text) is 'What the source that is tracked through a view says of its rows.';
+comment on function capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text) is 'Captures the rows of a conversion view as its source changes. Creates deferred triggers, which waits up to 2 seconds for running writers, and makes one trial capture that is rolled back.';
 comment on function capi.untrack(regclass, regclass) is 'Stops capturing a source, without a lock; history stays, capi.track goes on with it. Returns the number of views concerned.';
 comment on function capi.preview(text, anyelement, text) is 'The exact request body that a row of a conversion view would be sent with, before or after tracking; or why it would not be sent.';
 comment on function capi.handshake() is 'For the sidecar: versions, instance name, whether this database may send, and the session''s rights.';

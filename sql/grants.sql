@@ -27,7 +27,11 @@ grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.cap
 to capi_analyst, capi_admin;
 grant select on capi.destination_version to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
-grant execute on function capi.status() to capi_analyst, capi_admin;
+grant execute on function
+    capi.status(),
+    capi.explain_match(anyelement, text, text),
+    capi._source_options(oid, text)
+to capi_analyst, capi_admin;
 
 grant execute on function
     capi.handshake(),
@@ -38,8 +42,11 @@ grant execute on function
     capi.pause(text, text),
     capi.resume(text),
     capi.adopt(),
-    capi.check_view(regclass, text, regclass),
-    capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text),
+    capi.check_view(regclass, text, regclass, integer, text),
+    capi.check_contents(regclass, regclass, name, integer),
+    capi._survey(oid, text, jsonb, bigint),
+    capi._unknown_contents(oid, oid, text, bigint),
+    capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text),
     capi.untrack(regclass, regclass),
     capi.preview(text, anyelement, text),
     capi.maintain(),
@@ -57,8 +64,11 @@ to capi_admin;
 
 -- Functions of the library.
 grant execute on function
-    capi.normalize(text, text, text, text),
-    capi.digest(text, text, text, text),
+    capi.normalize(text, text, text, text, text, text),
+    capi.digest(text, text, text, text, text, text),
+    capi.explain(text, text, text, text, text, text),
+    capi._advice(text),
+    capi._explain_match(text, jsonb, jsonb),
     capi.library_version(),
     capi.rules_version(),
     capi._fields(),

@@ -172,6 +172,23 @@ pub fn outcome(row: Row, options: &Options, now: Timestamp, platform: Option<&st
     }
 }
 
+/// The product ids of a row, each once: those of `contents` and `content_ids`.
+pub fn content_ids(row: &Row) -> Vec<String> {
+    let list = |field| row.0.get(field).and_then(Value::as_array).into_iter().flatten();
+    let of_items = list("contents").filter_map(|item| item.get("id"));
+    let mut ids: Vec<String> = of_items
+        .chain(list("content_ids"))
+        .filter_map(|id| match id {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 /// One sentence with the way out, for any reason that this page can give.
 pub fn advice(reason: &str) -> Option<&'static str> {
     let of_value = DropReason::ALL.into_iter().find(|known| known.as_str() == reason);
@@ -355,6 +372,14 @@ mod tests {
         assert_eq!(email.reasons["placeholder"], 1);
         assert_eq!(survey.repeated_ids(), 2);
         assert_eq!(survey.outcomes[&("sent", None, None)], 2);
+    }
+
+    #[test]
+    fn product_ids_come_once_each_and_as_text() {
+        let row = row(json!({"contents": [{"id": "b"}, {"id": 7}, {"quantity": 1}],
+            "content_ids": ["b", "a", null]}));
+        assert_eq!(content_ids(&row), ["7", "a", "b"]);
+        assert_eq!(content_ids(&Row::default()), [""; 0]);
     }
 
     #[test]

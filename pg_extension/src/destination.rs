@@ -65,9 +65,9 @@ fn preview(
     row: JsonB,
     options: JsonB,
 ) -> Result<JsonB, ErrorReport> {
-    let Value::Object(row) = row.0 else { return Err(Error::NotARow.into()) };
+    let Value::Object(row) = row.0 else { return Err(Error::NotARow("preview").into()) };
     if !row.contains_key("event_name") {
-        return Err(Error::NotARow.into());
+        return Err(Error::NotARow("preview").into());
     }
     let destination = destination::build(platform, &settings.0).map_err(Error::from)?;
     let now = clock::now();

@@ -25,9 +25,18 @@ pub(crate) enum Error {
     /// The settings of a destination are wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The row is not an object.
-    #[error("the second argument of preview must be a row of a conversion view")]
-    NotARow,
+    /// The argument of the function of this name is no row of a conversion view.
+    #[error("{0} must be given a row of a conversion view")]
+    NotARow(&'static str),
+    /// Of a table or view.
+    #[error("permission denied to read the relation")]
+    NotReadable,
+    /// Reading a table or view fails, with the name of an SQLSTATE.
+    #[error("the relation cannot be read as its owner: {0}")]
+    ReadFailed(String),
+    /// No order of day, month and year.
+    #[error("date_order must be dmy, mdy or ymd")]
+    UnknownDateOrder,
     /// A conversion view was dropped.
     #[error("the conversion view of a tracked table is gone")]
     ViewGone,
@@ -57,6 +66,8 @@ impl Error {
         match self {
             Self::ViewGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             Self::CaptureFailed { code, .. } => *code,
+            Self::NotReadable => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::ReadFailed(_) => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
             Self::KeyTypeChanged => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         }
@@ -86,7 +97,19 @@ impl Error {
                  orders commit."
                     .into()
             }
-            Self::NotARow => "select capi.preview('meta-eu', p) from shop.purchases p;".into(),
+            Self::NotARow("preview") => {
+                "select capi.preview('meta-eu', p) from shop.purchases p;".into()
+            }
+            Self::NotARow(function) => {
+                format!("select x.* from shop.purchases p, capi.{function}(p) x;")
+            }
+            Self::NotReadable => "Grant select on it to the caller.".into(),
+            Self::ReadFailed(_) => {
+                "It is read with search_path pg_catalog and row_security off; query it as its \
+                 owner to see the error."
+                    .into()
+            }
+            Self::UnknownDateOrder => "dmy says that 02/03/1997 is the second of March.".into(),
         }
     }
 }

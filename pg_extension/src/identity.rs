@@ -3,21 +3,24 @@
 #![expect(clippy::result_large_err, reason = "pgrx's own error type, raised at once")]
 
 use capi_core::field;
-use capi_core::identity::{self, Context, Identifier, Normalized, PLATFORMS};
+use capi_core::identity::{self, Context, DropReason, Identifier, Normalized, PLATFORMS};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Error;
 
-/// The normalised text of one identifier in a platform's form, or null where the value is dropped.
+/// The normalised text of one value in a platform's form, or null where the value is dropped.
 #[pg_extern(immutable, parallel_safe)]
 fn normalize(
     field: Option<&str>,
     value: Option<&str>,
     platform: default!(Option<&str>, "'meta'"),
     country: default!(Option<&str>, "null"),
+    zip: default!(Option<&str>, "null"),
+    date_order: default!(Option<&str>, "null"),
 ) -> Result<Option<String>, ErrorReport> {
-    Ok(normalized(field, value, platform, country)?.map(Normalized::into_string))
+    let outcome = judge(field, value, platform, country, zip, date_order)?;
+    Ok(outcome.and_then(Result::ok).map(Normalized::into_string))
 }
 
 /// The SHA-256 of one identifier's normalised text as 64 lower-case hex digits, or null where the
@@ -28,16 +31,37 @@ fn digest(
     value: Option<&str>,
     platform: default!(Option<&str>, "'meta'"),
     country: default!(Option<&str>, "null"),
+    zip: default!(Option<&str>, "null"),
+    date_order: default!(Option<&str>, "null"),
 ) -> Result<Option<String>, ErrorReport> {
-    Ok(normalized(field, value, platform, country)?.map(|n| n.digest().as_str().to_owned()))
+    let outcome = judge(field, value, platform, country, zip, date_order)?;
+    Ok(outcome.and_then(Result::ok).map(|normalized| normalized.digest().into()))
 }
 
-fn normalized(
+/// Why a value is dropped: a word, a colon and a sentence with the way out; null where it is kept.
+#[pg_extern(immutable, parallel_safe)]
+fn explain(
+    field: Option<&str>,
+    value: Option<&str>,
+    platform: default!(Option<&str>, "'meta'"),
+    country: default!(Option<&str>, "null"),
+    zip: default!(Option<&str>, "null"),
+    date_order: default!(Option<&str>, "null"),
+) -> Result<Option<String>, ErrorReport> {
+    let outcome = judge(field, value, platform, country, zip, date_order)?;
+    let reason = outcome.and_then(Result::err);
+    Ok(reason.map(|reason| format!("{}: {}", reason.as_str(), reason.explanation())))
+}
+
+/// `None` where an argument that must be there is null.
+fn judge(
     field: Option<&str>,
     value: Option<&str>,
     platform: Option<&str>,
     country: Option<&str>,
-) -> Result<Option<Normalized>, Error> {
+    zip: Option<&str>,
+    date_order: Option<&str>,
+) -> Result<Option<Result<Normalized, DropReason>>, Error> {
     let (Some(field), Some(value), Some(platform)) = (field, value, platform) else {
         return Ok(None);
     };
@@ -48,9 +72,12 @@ fn normalized(
     if !PLATFORMS.contains(&platform) {
         return Err(Error::UnknownPlatform);
     }
+    if date_order.is_some() {
+        return Err(Error::UnknownDateOrder);
+    }
     let country = country
         .map(|c| identity::country_code(c).map_err(|_| Error::UnknownCountry))
         .transpose()?;
-    let context = Context { country: country.as_deref(), ..Context::default() };
-    Ok(identity::normalize(identifier, value, platform, &context).ok())
+    let context = Context { country: country.as_deref(), zip, ..Context::default() };
+    Ok(Some(identity::normalize(identifier, value, platform, &context)))
 }

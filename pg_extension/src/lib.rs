@@ -12,6 +12,7 @@ mod capture;
 mod destination;
 mod era;
 mod error;
+mod explain;
 mod field;
 mod gucs;
 mod identity;

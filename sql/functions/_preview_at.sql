@@ -12,9 +12,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select capi._preview(d.name, d.platform, d.settings, p_row,
-        coalesce((select s.options from capi.source s where s.conversions = p_view order by s.tracked desc limit 1),
-            '{}'::jsonb)
-        || jsonb_strip_nulls(jsonb_build_object('default_country', p_default_country)))
+        capi._source_options(p_view, p_default_country))
     from capi.destination d
     where d.destination = capi._destination_id(p_destination)
 $$;

@@ -7,7 +7,9 @@ create or replace function capi.track(
     on_columns text[] default null,
     default_country text default null,
     consent text default 'required',
-    on_error text default 'record'
+    on_error text default 'record',
+    date_order text default null,
+    hashed_phone text default 'digits'
 ) returns text
 language plpgsql
 volatile
@@ -33,6 +35,14 @@ begin
         raise exception 'on_error must be record or abort' using errcode = 'invalid_parameter_value',
             hint = 'record commits the order and notes the failed capture; abort refuses the order.';
     end if;
+    if date_order not in ('dmy', 'mdy', 'ymd') then
+        raise exception 'date_order must be dmy, mdy or ymd' using errcode = 'invalid_parameter_value',
+            hint = 'dmy says that 02/03/1997 is the second of March; without it such a date of birth is dropped.';
+    end if;
+    if hashed_phone not in ('digits', 'plus') then
+        raise exception 'hashed_phone must be digits or plus' using errcode = 'invalid_parameter_value',
+            hint = 'It says what was hashed where the phone column holds SHA-256 digests: 4930… or +4930….';
+    end if;
     if default_country is not null then
         country := capi.normalize('country', default_country);
         if country is null then
@@ -42,6 +52,7 @@ begin
     end if;
     options := jsonb_strip_nulls(jsonb_build_object(
         'default_country', country, 'consent', consent, 'on_error', on_error,
+        'date_order', date_order, 'hashed_phone', nullif(hashed_phone, 'digits'),
         'only_if', only_if, 'on_columns', to_jsonb(on_columns), 'also', also));
 
     -- The same validator as check_view; the first error stops.

@@ -3,6 +3,7 @@
 mod capture;
 mod catalog;
 mod checkout;
+mod complaints;
 mod crash;
 mod delivery;
 mod dump;

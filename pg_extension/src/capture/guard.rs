@@ -14,7 +14,7 @@ pub(super) fn as_role<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// Runs `work`, which executes code of `role`, in a security-restricted operation of that role. A
 /// setting that the code changes is put back before anything else runs: a search path left behind
 /// would lead our own statements to its functions.
-pub(super) fn as_reader<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+pub(crate) fn as_reader<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
     with_settings(&[], || with_rights(role, flags as i32, work))
 }
@@ -34,7 +34,7 @@ fn with_rights<T>(role: pg_sys::Oid, flags: i32, work: impl FnOnce() -> T) -> T 
 }
 
 /// Runs `work` with settings of its own. On error the surrounding subtransaction restores them.
-pub(super) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
+pub(crate) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
     // SAFETY: a nest level that AtEOXact_GUC below, or the end of the subtransaction, closes.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
     for (name, value) in settings {
@@ -61,11 +61,11 @@ pub(super) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() ->
 }
 
 /// An error that a subtransaction ended with.
-pub(super) struct Failure(Box<CaughtError>);
+pub(crate) struct Failure(Box<CaughtError>);
 
 impl Failure {
     /// The SQLSTATE.
-    pub(super) fn code(&self) -> PgSqlErrorCode {
+    pub(crate) fn code(&self) -> PgSqlErrorCode {
         match self.0.as_ref() {
             CaughtError::PostgresError(e)
             | CaughtError::ErrorReport(e)
@@ -126,7 +126,7 @@ impl Failure {
 }
 
 /// The name of an SQLSTATE, e.g. `division_by_zero`.
-pub(super) fn condition(code: PgSqlErrorCode) -> String {
+pub(crate) fn condition(code: PgSqlErrorCode) -> String {
     format!("{code:?}").trim_start_matches("ERRCODE_").to_lowercase()
 }
 
@@ -144,7 +144,7 @@ pub(super) fn sqlstate(code: PgSqlErrorCode) -> String {
 
 /// What to do with a subtransaction whose work went well.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// Keep its changes.
     Keep,
     /// Undo them.
@@ -152,7 +152,7 @@ pub(super) enum Ending {
 }
 
 /// Runs `work` in an internal subtransaction; an error undoes all of it, and nothing else.
-pub(super) fn subtransaction<T>(ending: Ending, work: impl FnOnce() -> T) -> Result<T, Failure> {
+pub(crate) fn subtransaction<T>(ending: Ending, work: impl FnOnce() -> T) -> Result<T, Failure> {
     // SAFETY: the frame that PL/pgSQL uses for its exception blocks: memory context and resource
     // owner are put back after either end.
     unsafe {

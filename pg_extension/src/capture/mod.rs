@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 
 pub(crate) mod clock;
 mod drain;
-mod guard;
+pub(crate) mod guard;
 mod pending;
 mod source;
 mod write;

@@ -1,0 +1,236 @@
+//! What becomes of the fields of rows: of one that the caller has read, and of a sample of a view
+//! that is read as capture reads it.
+
+#![expect(
+    clippy::result_large_err,
+    clippy::needless_pass_by_value,
+    reason = "pgrx's own error type, raised at once; SQL arguments come by value"
+)]
+
+use std::collections::BTreeMap;
+
+use capi_core::capture::{Options, Row};
+use capi_core::explain::{self, Survey};
+use capi_core::identity::PLATFORMS;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, spi};
+use serde_json::{Value, json};
+
+use crate::capture::{clock, guard};
+use crate::error::Error;
+
+/// What becomes of each field of a row on a platform. The first line, without a field, tells of
+/// the event as a whole.
+#[expect(clippy::type_complexity, reason = "the row type of an SQL function")]
+#[pg_extern(stable, parallel_safe, name = "_explain_match")]
+fn explain_match(
+    platform: &str,
+    row: JsonB,
+    options: JsonB,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(field, Option<&'static str>),
+            name!(status, &'static str),
+            name!(values_used, Option<i32>),
+            name!(reason, Option<String>),
+            name!(advice, Option<&'static str>),
+        ),
+    >,
+    ErrorReport,
+> {
+    if !PLATFORMS.contains(&platform) {
+        return Err(Error::UnknownPlatform.into());
+    }
+    let Value::Object(row) = row.0 else { return Err(Error::NotARow("explain_match").into()) };
+    if !row.contains_key("event_name") {
+        return Err(Error::NotARow("explain_match").into());
+    }
+    let row = Row::from_object(row);
+    let (options, now) = (Options::from_json(&options.0), clock::now());
+    let fields = explain::fields(&row, &options, now, platform);
+    let outcome = explain::outcome(row, &options, now, Some(platform));
+    let advice = |reason: &Option<String>| reason.as_deref().and_then(explain::advice);
+    let blame = |reason: &String| match outcome.field {
+        Some(field) => format!("{field}: {reason}"),
+        None => reason.clone(),
+    };
+    let whole =
+        (None, outcome.status, None, outcome.reason.as_ref().map(blame), advice(&outcome.reason));
+    let fields = fields.into_iter().map(move |found| {
+        let values = i32::try_from(found.values).ok();
+        let advice = advice(&found.reason);
+        (Some(found.field), found.status.as_str(), values, found.reason, advice)
+    });
+    Ok(TableIterator::new(std::iter::once(whole).chain(fields)))
+}
+
+/// One sentence with the way out, for a reason in `dropped_fields` and elsewhere.
+#[pg_extern(immutable, parallel_safe, strict, name = "_advice")]
+fn advice(reason: &str) -> Option<&'static str> {
+    explain::advice(reason)
+}
+
+/// Reads the latest rows of a view as its owner, as capture does, and counts what becomes of them.
+///
+/// `kind` is `field` (`present`: rows with a value; `used`: rows in which one goes to the platform;
+/// `reasons`: rows by the reason of a drop), `outcome` (`used`: rows; `reasons`: the status),
+/// `repeated_id`, or `failed` where the view cannot be read (`reasons`: the SQLSTATE).
+#[expect(clippy::type_complexity, reason = "the row type of an SQL function")]
+#[pg_extern(stable, name = "_survey")]
+fn survey(
+    view: pg_sys::Oid,
+    platform: Option<&str>,
+    options: JsonB,
+    sample: i64,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(kind, &'static str),
+            name!(field, Option<&'static str>),
+            name!(sampled, i64),
+            name!(present, Option<i64>),
+            name!(used, Option<i64>),
+            name!(reasons, JsonB),
+        ),
+    >,
+    ErrorReport,
+> {
+    let relation = Relation::open(view)?;
+    let query = format!(
+        "select to_jsonb(v)::text from {} v order by v.event_time desc nulls last limit {sample}",
+        relation.name
+    );
+    let rows = match relation.read(&query, &[]) {
+        Ok(rows) => rows,
+        Err(failure) => {
+            let reasons = json!({ guard::condition(failure.code()): 1 });
+            let line = ("failed", None, 0, None, None, JsonB(reasons));
+            return Ok(TableIterator::new(std::iter::once(line).collect::<Vec<_>>()));
+        }
+    };
+    let (options, now) = (Options::from_json(&options.0), clock::now());
+    let mut survey = Survey::default();
+    for row in rows {
+        if let Ok(Value::Object(row)) = serde_json::from_str(&row) {
+            survey.add(Row::from_object(row), &options, now, platform);
+        }
+    }
+    let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+    let sampled = count(survey.rows);
+    let repeated = survey.repeated_ids();
+    let mut lines: Vec<_> = survey
+        .fields
+        .into_iter()
+        .filter(|(_, tally)| tally.present > 0)
+        .map(|(field, tally)| {
+            let (present, used) = (Some(count(tally.present)), Some(count(tally.used)));
+            ("field", Some(field), sampled, present, used, JsonB(json!(tally.reasons)))
+        })
+        .collect();
+    for ((status, field, reason), rows) in survey.outcomes {
+        let reasons = json!({ "status": status, "reason": reason });
+        lines.push(("outcome", field, sampled, None, Some(count(rows)), JsonB(reasons)));
+    }
+    if repeated > 0 {
+        let used = Some(count(repeated));
+        lines.push(("repeated_id", Some("event_id"), sampled, None, used, JsonB(json!({}))));
+    }
+    Ok(TableIterator::new(lines))
+}
+
+/// The product ids of a view's latest rows that a catalogue does not hold, with the number of rows.
+#[pg_extern(stable, name = "_unknown_contents")]
+fn unknown_contents(
+    view: pg_sys::Oid,
+    catalogue: pg_sys::Oid,
+    id_column: &str,
+    sample: i64,
+) -> Result<TableIterator<'static, (name!(content_id, String), name!(conversions, i64))>, ErrorReport>
+{
+    let view = Relation::open(view)?;
+    let catalogue = Relation::open(catalogue)?;
+    let query = format!(
+        "select to_jsonb(v)::text from {} v order by v.event_time desc nulls last limit {sample}",
+        view.name
+    );
+    let rows = view.read(&query, &[]).map_err(|f| Error::ReadFailed(guard::condition(f.code())))?;
+    let mut conversions: BTreeMap<String, i64> = BTreeMap::new();
+    for row in rows {
+        let Ok(Value::Object(row)) = serde_json::from_str(&row) else { continue };
+        for id in explain::content_ids(&Row::from_object(row)) {
+            *conversions.entry(id).or_default() += 1;
+        }
+    }
+    let ids: Vec<String> = conversions.keys().cloned().collect();
+    let query = format!(
+        "select i from unnest($1::text[]) i
+        where not exists (select from {} c where c.{}::text = i) order by i",
+        catalogue.name,
+        spi::quote_identifier(id_column),
+    );
+    let unknown = catalogue
+        .read(&query, &[ids.into()])
+        .map_err(|f| Error::ReadFailed(guard::condition(f.code())))?;
+    Ok(TableIterator::new(unknown.into_iter().map(move |id| {
+        let rows = conversions.get(&id).copied().unwrap_or_default();
+        (id, rows)
+    })))
+}
+
+/// A table or view that the caller may read. It is read as its owner, so that what a view calls
+/// runs with nobody else's rights.
+struct Relation {
+    /// Quoted and qualified.
+    name: String,
+    owner: pg_sys::Oid,
+}
+
+impl Relation {
+    fn open(relation: pg_sys::Oid) -> Result<Self, Error> {
+        // SAFETY: plain catalog look-ups.
+        let readable = unsafe {
+            pg_sys::pg_class_aclcheck(
+                relation,
+                pg_sys::GetUserId(),
+                pg_sys::AclMode::from(pg_sys::ACL_SELECT),
+            ) == pg_sys::AclResult::ACLCHECK_OK
+        };
+        if !readable {
+            return Err(Error::NotReadable);
+        }
+        let query = "select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relowner
+            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where c.oid = $1";
+        let found = Spi::get_two_with_args::<String, pg_sys::Oid>(query, &[relation.into()]);
+        match found {
+            Ok((Some(name), Some(owner))) => Ok(Self { name, owner }),
+            _ => Err(Error::NotReadable),
+        }
+    }
+
+    /// The first column of a query, in a subtransaction of its own.
+    fn read(
+        &self,
+        query: &str,
+        arguments: &[pgrx::datum::DatumWithOid<'_>],
+    ) -> Result<Vec<String>, guard::Failure> {
+        guard::subtransaction(guard::Ending::Keep, || {
+            // With the settings of capture: what fails here would fail there.
+            let settings = [("search_path", "pg_catalog, pg_temp"), ("row_security", "off")];
+            guard::with_settings(&settings, || {
+                guard::as_reader(self.owner, || {
+                    let read = Spi::connect(|client| {
+                        let rows = client.select(query, None, arguments)?;
+                        let texts = rows.map(|row| row.get::<String>(1));
+                        texts.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
+                    });
+                    read.unwrap_or_else(|e| pgrx::error!("the relation cannot be read: {e}"))
+                })
+            })
+        })
+    }
+}

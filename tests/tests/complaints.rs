@@ -1,0 +1,321 @@
+//! What users of other senders complain of, end to end: one test per complaint, by its subject.
+
+use capi_tests::database::Database;
+use capi_tests::patience::eventually;
+use capi_tests::platform::{Platform, TOKEN};
+use capi_tests::shop::{CREDENTIAL, DESTINATION, PIXEL, errors, receipts, until_settled};
+use capi_tests::sidecar::{Sidecar, capi};
+use serde_json::{Value, json};
+
+/// A table with a column for each thing that is complained of, tracked and sent to `platform`.
+async fn selling(platform: &Platform) -> Database {
+    let database = Database::adopted().await;
+    database
+        .run(&format!(
+            "create schema own;
+            create table own.sale (id bigint primary key, paid_at timestamptz default now(), total numeric default 10,
+                currency text default 'EUR', email text default 'jane.doe@example.com', phone text,
+                country text, ip text, fbc text, fbclid text, clicked_at timestamptz, contents jsonb,
+                ldu jsonb, ldu_country int, ldu_state int);
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, s.paid_at as event_time,
+                'website' as action_source, 'https://shop.example.com/thanks' as event_source_url,
+                s.total as value, s.currency, s.email, s.phone, s.country, s.ip as client_ip_address,
+                s.fbc, s.fbclid, s.clicked_at as fbclid_at, s.contents,
+                s.ldu as data_processing_options, s.ldu_country as data_processing_options_country,
+                s.ldu_state as data_processing_options_state, true as consent
+            from own.sale s;
+            select capi.create_destination('{DESTINATION}', platform => 'meta', credential => '{CREDENTIAL}',
+                settings => '{{\"pixel_id\": \"{PIXEL}\", \"endpoint\": \"{}\"}}');
+            select capi.track('own.sale', conversions => 'own.conversion', destinations => '{{{DESTINATION}}}',
+                default_country => 'DE');
+            select capi.resume('{DESTINATION}')",
+            platform.endpoint()
+        ))
+        .await;
+    database
+}
+
+/// Inserts a sale with these columns and values.
+async fn sell(database: &Database, columns: &str, values: &str) {
+    database.run(&format!("insert into own.sale ({columns}) values ({values})")).await;
+}
+
+/// The events that arrived, by event id.
+async fn arrived(platform: &Platform, id: &str) -> Value {
+    let requests = platform.requests().await;
+    let events = requests.iter().filter_map(|request| request["body"]["data"].as_array()).flatten();
+    let mut events = events.filter(|event| event["event_id"] == id);
+    events.next().cloned().unwrap_or(Value::Null)
+}
+
+#[tokio::test]
+async fn modified_click_ids() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    // As the cookie held it, with the parameter builder's appendix.
+    let cookie = "fb.1.1789000000000.IwAR2xYz-_AbCdEf.AQQCAQIB";
+    let at = "to_timestamp(1789500000)";
+    let now = "to_timestamp(1789000000.123)";
+    let age = "now() - interval '1 day'";
+    // Cookies younger than the event, whatever today is.
+    let fresh = format!(
+        "'fb.1.' || (extract(epoch from {age}) * 1000)::bigint || '.IwAR2xYz-_AbCdEf.AQQCAQIB'"
+    );
+    sell(&shop, "id, fbc", &format!("1, {fresh}")).await;
+    sell(&shop, "id, fbclid, clicked_at", &format!("2, 'IwAR2xYz-_AbC', {age}")).await;
+    sell(&shop, "id, fbclid, clicked_at", &format!("3, {fresh}, {age}")).await;
+    sell(&shop, "id, fbc, paid_at", &format!("4, '{cookie}', {at}")).await;
+    sell(&shop, "id, fbc", "5, 'fb.1.1789000000.seconds'").await;
+    sell(&shop, "id, fbclid, clicked_at, paid_at", &format!("6, 'Late', {at}, {now}")).await;
+    let stored = |id: i64| {
+        let shop = &shop;
+        async move {
+            shop.get(&format!("select facts ->> 'fbc' from capi.outbox where key = '{id}'")).await
+        }
+    };
+    let given = shop.get("select fbc from own.sale where id = 1").await;
+    assert_eq!(stored(1).await, given, "byte for byte");
+    let clicked =
+        "select (extract(epoch from clicked_at) * 1000)::bigint from own.sale where id = 2";
+    assert_eq!(stored(2).await, format!("fb.1.{}.IwAR2xYz-_AbC", shop.get(clicked).await));
+    assert_eq!(stored(3).await, shop.get("select fbclid from own.sale where id = 3").await);
+    assert_eq!(stored(4).await, cookie);
+    assert_eq!((stored(5).await, stored(6).await), (String::new(), String::new()));
+    let reasons = "select dropped::text from capi.outbox where key in ('5', '6') order by key";
+    assert_eq!(
+        shop.column(reasons).await,
+        [r#"{"fbc": "malformed"}"#, r#"{"fbclid": "later_than_event"}"#]
+    );
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    assert_eq!(arrived(&platform, "sale-1").await["user_data"]["fbc"], json!(given));
+}
+
+#[tokio::test]
+async fn times_that_are_not_the_events() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    sell(&shop, "id, paid_at", "1, now() - interval '6 days 20 hours'").await;
+    sell(&shop, "id, paid_at", "2, now() - interval '8 days'").await;
+    sell(&shop, "id, paid_at", "3, now() + interval '5 minutes'").await;
+    sell(&shop, "id, paid_at", "4, now() + interval '1 day'").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    let time = "select extract(epoch from paid_at)::bigint from own.sale where id = 1";
+    let paid = shop.count(&time.replace("extract", "floor(extract").replace(")::", "))::")).await;
+    assert_eq!(arrived(&platform, "sale-1").await["event_time"], json!(paid));
+    // A little in the future is now; the event that is too old is settled and never sent.
+    assert!(arrived(&platform, "sale-3").await["event_time"].as_i64().is_some());
+    assert_eq!(arrived(&platform, "sale-2").await, Value::Null);
+    assert_eq!(receipts(&shop).await, ["delivered 2", "expired 1"]);
+    assert_eq!(errors(&shop).await, ["4 22023 in_the_future event_time open"]);
+}
+
+#[tokio::test]
+async fn phones_that_never_match() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    sell(&shop, "id, phone", "1, '030 23125 042'").await;
+    sell(&shop, "id, phone, country", "2, '06 12 34 56 78', 'France'").await;
+    sell(&shop, "id, phone", "3, '0044 20 7946 0958'").await;
+    sell(&shop, "id, phone", "4, '12345'").await;
+    let digests = |digits: &str| format!("encode(sha256('{digits}'), 'hex')");
+    for (id, digits) in [(1, "493023125042"), (2, "33612345678"), (3, "442079460958")] {
+        // Meta wants digits; others want them with a plus, which no digest of digits can give.
+        let row = shop
+            .line(&format!(
+                "select identity #>> '{{phone,0}}' = {}, identity #>> '{{phone/plus,0}}' = {}
+                from capi.outbox where key = '{id}'",
+                digests(digits),
+                digests(&format!("+{digits}"))
+            ))
+            .await;
+        assert_eq!(row, "t|t", "{digits}");
+    }
+    let fourth = "select identity ? 'phone', dropped ->> 'phone' from capi.outbox where key = '4'";
+    assert_eq!(shop.line(fourth).await, "f|impossible_number");
+}
+
+#[tokio::test]
+async fn empty_and_double_digests() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    let digest = shop.get("select capi.digest('email', 'jane.doe@example.com')").await;
+    sell(&shop, "id, email, phone", "1, '', '  '").await;
+    sell(&shop, "id, email", &format!("2, '{}'", digest.to_uppercase())).await;
+    sell(&shop, "id, email", "3, encode(sha256(''), 'hex')").await;
+    sell(&shop, "id, email", "4, 'n/a'").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    assert_eq!(arrived(&platform, "sale-2").await["user_data"]["em"], json!([digest]));
+    // Nothing is left of the others: refused before a request, and the reason is on record.
+    let left = "select key || ' ' || status || ' ' || reason || ' ' || dropped_fields::text
+        from capi.delivery where key <> '2' order by key";
+    assert_eq!(
+        shop.column(left).await,
+        [
+            "1 refused missing_identity {}",
+            r#"3 refused missing_identity {"email": "placeholder"}"#,
+            r#"4 refused missing_identity {"email": "placeholder"}"#,
+        ]
+    );
+    let everything = shop.get("select string_agg(o::text, ' ') from capi.outbox o").await;
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert!(!everything.contains(nothing));
+    let twice = shop.get(&format!("select encode(sha256('{digest}'), 'hex')")).await;
+    assert!(!everything.contains(&twice));
+}
+
+#[tokio::test]
+async fn missing_currency_or_value() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    sell(&shop, "id, currency", "1, null").await;
+    sell(&shop, "id, total", "2, null").await;
+    sell(&shop, "id, currency", "3, 'eur'").await;
+    sell(&shop, "id, total", "4, 0").await;
+    assert_eq!(
+        errors(&shop).await,
+        ["1 22023 missing currency open", "2 22023 missing value open"],
+        "held with a reason"
+    );
+    // Mended, both become events under the ids that they were always to have.
+    shop.run("update own.sale set currency = 'PLN' where id = 1; update own.sale set total = 12.30 where id = 2").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    for (id, value, currency) in [
+        ("sale-1", "10", "PLN"),
+        ("sale-2", "12.30", "EUR"),
+        ("sale-3", "10", "EUR"),
+        ("sale-4", "0", "EUR"),
+    ] {
+        let data = arrived(&platform, id).await["custom_data"].clone();
+        assert_eq!(
+            (data["value"].to_string().as_str(), &data["currency"]),
+            (value, &json!(currency)),
+            "{id}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn products_that_the_catalogue_does_not_know() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    shop.run("create table own.product (sku text, number bigint); insert into own.product values ('MUG-01', 1), ('TEA-02', 2)").await;
+    sell(&shop, "id, contents", r#"1, '[{"id": "MUG-01"}, {"id": "mug-01"}]'"#).await;
+    sell(&shop, "id, contents", r#"2, '[{"id": 2}, {"id": "mug-01"}]'"#).await;
+    let check = |column: &str| {
+        format!(
+            "select content_id || ' ' || conversions_affected
+            from capi.check_contents('own.conversion', 'own.product', '{column}')"
+        )
+    };
+    assert_eq!(shop.column(&check("sku")).await, ["mug-01 2", "2 1"]);
+    assert_eq!(shop.column(&check("number")).await, ["mug-01 2", "MUG-01 1"]);
+    let refusal = shop.refused(&check("skew")).await;
+    assert!(refusal.message.contains("has no column skew"), "{refusal:?}");
+    // Nobody learns through it what he may not read.
+    shop.run("create role nosy login in role capi_admin; grant usage on schema own to nosy; grant select on own.conversion to nosy").await;
+    let nosy = shop.connect_as("nosy").await;
+    assert_eq!(nosy.refused(&check("sku")).await.code, "42501");
+}
+
+#[tokio::test]
+async fn a_version_that_dies() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    let version = |version: &str| {
+        format!(
+            "select capi.alter_destination('{DESTINATION}', settings => '{{\"api_version\": \"{version}\"}}')"
+        )
+    };
+    let check = async || {
+        let url = shop.url("postgres");
+        let variables = [("CAPI_DATABASE_URL", url.as_str()), (CREDENTIAL, TOKEN)];
+        let output = capi(&["check"], &variables).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().find(|line| line.contains(DESTINATION)).unwrap_or_default().to_owned()
+    };
+    // Its days are known, and the day is the setting's.
+    shop.run(&version("v20.0")).await;
+    let line = check().await;
+    assert!(line.starts_with("FAIL") && line.contains("2026-09-24"), "{line}");
+    // The platform refuses the dead version: everything is kept, nobody has to guess why.
+    sell(&shop, "id", "1").await;
+    let _sidecar = Sidecar::start(&shop);
+    let state = format!(
+        "select state || ' ' || coalesce(pause_reason, '') from capi.destination where name = '{DESTINATION}'"
+    );
+    eventually("the destination is blocked", 20, async || {
+        let seen = shop.get(&state).await;
+        if seen.starts_with("blocked") { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    assert_eq!(receipts(&shop).await, [""; 0]);
+    shop.run(&version("v26.0")).await;
+    shop.run(&format!("select capi.resume('{DESTINATION}')")).await;
+    until_settled(&shop, 20).await;
+    assert_eq!(receipts(&shop).await, ["delivered 1"]);
+}
+
+#[tokio::test]
+async fn limited_data_use() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    sell(&shop, "id, ldu, ldu_country, ldu_state", r#"1, '["LDU"]', 1, 1000"#).await;
+    sell(&shop, "id, ldu, ldu_country, ldu_state, ip", r#"2, '["LDU"]', 0, 0, '203.0.113.7'"#)
+        .await;
+    sell(&shop, "id, ldu", "3, '[]'").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    assert_eq!(receipts(&shop).await, ["delivered 3"]);
+    let options = async |id: &str| {
+        let event = arrived(&platform, id).await;
+        let key = |key: &str| event.get(format!("data_processing_options{key}")).cloned();
+        json!([key(""), key("_country"), key("_state")])
+    };
+    assert_eq!(options("sale-1").await, json!([["LDU"], 1, 1000]));
+    assert_eq!(options("sale-2").await, json!([["LDU"], 0, 0]));
+    assert_eq!(options("sale-3").await, json!([[], null, null]));
+}
+
+#[tokio::test]
+async fn the_servers_own_address() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    sell(&shop, "id, ip", "1, '2001:db8:0:0::1'").await;
+    sell(&shop, "id, ip", "2, '10.0.0.7'").await;
+    sell(&shop, "id, ip", "3, '10.0.0.7, 203.0.113.9:443, 198.51.100.1'").await;
+    sell(&shop, "id, ip", "4, '::ffff:203.0.113.9'").await;
+    sell(&shop, "id", "5").await;
+    let stored =
+        "select coalesce(facts ->> 'client_ip_address', dropped ->> 'client_ip_address', 'none')
+        from capi.outbox order by key";
+    assert_eq!(
+        shop.column(stored).await,
+        ["2001:db8::1", "private_address", "203.0.113.9", "203.0.113.9", "none"],
+        "the row's address or none, never this machine's"
+    );
+}
+
+#[tokio::test]
+async fn taken_but_not_accepted() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    for id in 1..=4 {
+        sell(&shop, "id", &id.to_string()).await;
+    }
+    platform.fault(json!({"kind": "lie", "received": 0, "times": 2})).await;
+    let _sidecar = Sidecar::start(&shop);
+    let lied =
+        "select count(*) from capi.attempt where http_status = 200 and outcome <> 'delivered'";
+    eventually("an answer of 200 is no success", 20, async || {
+        let seen = shop.count(lied).await;
+        if seen > 0 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    until_settled(&shop, 60).await;
+    assert_eq!(receipts(&shop).await, ["delivered 4"]);
+}
