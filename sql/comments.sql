@@ -9,7 +9,7 @@ comment on table capi.destination_version is 'Every setting and state that a des
 comment on table capi.route is 'Which source goes to which destination, from when to when.';
 comment on table capi.event_key is 'The arbiter: one row per source name, event name and event id, for good; no personal data.';
 comment on table capi.outbox is 'One row per conversion event, immutable once committed: digests and payload facts, never clear-text identifiers.';
-comment on column capi.outbox.identity is 'Digests by field, or field/platform where a platform''s form differs: personal data, hidden from analysts.';
+comment on column capi.outbox.identity is 'Digests by field, or field/form where a form differs from the plain one: personal data, hidden from analysts.';
 comment on column capi.outbox.facts is 'What platforms take in clear, among it IP address, user agent and click ids.';
 comment on column capi.outbox.dropped is 'Fields that were given and not used, with the reason.';
 comment on column capi.outbox.refused is 'Platforms or destinations that consent was refused for; * for all, then !name for exceptions.';
