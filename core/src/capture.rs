@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::consent::Consent;
 use crate::event::{ActionSource, Event, Facts, Identity};
 use crate::field::{self, Class, Kind};
-use crate::identity::{self, Context, DropReason, Identifier};
+use crate::identity::{self, Context, DateOrder, DropReason, Form, HashedPhone, Identifier};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 
@@ -53,6 +53,11 @@ pub struct Options {
     pub default_country: Option<String>,
     /// Whether rows without consent wait; false only for `consent => 'not_required'`.
     pub consent_not_required: bool,
+    /// How rows write dates that are not in ISO order: `date_order`, which is `dmy`, `mdy` or
+    /// `ymd`.
+    pub date_order: Option<DateOrder>,
+    /// The form of hashed phones: `hashed_phone`, which is `digits` or `plus`.
+    pub hashed_phone: HashedPhone,
 }
 
 impl Options {
@@ -62,6 +67,8 @@ impl Options {
         Self {
             default_country: text("default_country").and_then(|c| identity::country_code(c).ok()),
             consent_not_required: text("consent") == Some("not_required"),
+            date_order: text("date_order").and_then(DateOrder::parse),
+            hashed_phone: text("hashed_phone").and_then(HashedPhone::parse).unwrap_or_default(),
         }
     }
 }
@@ -273,6 +280,8 @@ fn identity(
         phone_country: phone_country.as_deref(),
         zip: zip.as_deref(),
         latest_birth: event_time.date(),
+        date_order: options.date_order,
+        hashed_phone: options.hashed_phone,
     };
     let mut digests = BTreeMap::new();
     for identifier in Identifier::ALL {
@@ -287,10 +296,10 @@ fn identity(
             dropped.insert(name.to_owned(), reason.as_str().to_owned());
         }
         if !hashed.digests.is_empty() {
-            digests.insert(name.to_owned(), hashed.digests);
+            digests.insert(Form::Plain.key(identifier), hashed.digests);
         }
-        for (platform, form) in hashed.forms {
-            digests.insert(format!("{name}/{platform}"), form);
+        for (form, of_form) in hashed.forms {
+            digests.insert(form.key(identifier), of_form);
         }
     }
     Identity(digests)
@@ -600,6 +609,20 @@ mod tests {
     fn arrays_of_identifiers_are_taken_one_by_one() {
         let event = captured(json!({"email": ["a@example.com", "A@example.com", "none", null]}));
         assert_eq!(event.event.identity.digests("email", "meta").len(), 1);
+    }
+
+    #[test]
+    fn a_source_declares_its_dates_and_hashed_phones() {
+        let options = json!({"date_order": "dmy", "hashed_phone": "plus"});
+        let digest = crate::hash::Digest::of("+4930901820");
+        let row = row(json!({"date_of_birth": "02/03/1997", "phone": digest.as_str()}));
+        let captured = capture(row, &Options::from_json(&options), NOW);
+        let Captured::Event(new) = captured else { panic!("an event was expected") };
+        let identity = new.event.identity;
+        let day = crate::hash::Digest::of("19970302");
+        assert_eq!(identity.digests("date_of_birth", "meta"), [day]);
+        assert_eq!(identity.digests("phone", "tiktok"), [digest]);
+        assert!(identity.digests("phone", "meta").is_empty());
     }
 
     fn anything() -> impl Strategy<Value = Value> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::hash::Digest;
+use crate::identity::{Form, Identifier};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 
@@ -83,10 +84,10 @@ impl ActionSource {
     }
 }
 
-/// Digests by identifier and form: `email` holds Meta's form, `email/ga4` another platform's.
+/// Digests by identifier and form: `email` holds the plain form, `email/gmail` another one.
 ///
-/// A form is stored only where its digests differ from Meta's; an empty list means that the
-/// platform's rule drops the value. See [`Identity::digests`].
+/// A form is stored only where its digests differ from the plain ones; an empty list means that
+/// its rule drops the value. See [`Identity::digests`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(pub BTreeMap<String, Vec<Digest>>);
@@ -94,10 +95,12 @@ pub struct Identity(pub BTreeMap<String, Vec<Digest>>);
 impl Identity {
     /// The digests of `identifier` in the form of `platform`.
     pub fn digests(&self, identifier: &str, platform: &str) -> &[Digest] {
-        self.0
-            .get(&format!("{identifier}/{platform}"))
-            .or_else(|| self.0.get(identifier))
-            .map_or(&[], Vec::as_slice)
+        let form = Identifier::parse(identifier).map(|known| (known, Form::of(known, platform)));
+        let own = match form {
+            None | Some((_, Form::Plain)) => None,
+            Some((identifier, form)) => self.0.get(&form.key(identifier)),
+        };
+        own.or_else(|| self.0.get(identifier)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether no identifier is left.
@@ -141,14 +144,24 @@ mod tests {
     }
 
     #[test]
-    fn a_platforms_own_form_wins_and_may_be_empty() {
+    fn the_form_of_the_platform_wins_and_may_be_empty() {
         let digest = Digest::of("x");
         let identity = Identity(BTreeMap::from([
             ("state".into(), vec![digest.clone()]),
-            ("state/pinterest".into(), vec![]),
+            ("state/two_letters".into(), vec![]),
         ]));
         assert_eq!(identity.digests("state", "meta"), [digest]);
         assert!(identity.digests("state", "pinterest").is_empty());
         assert!(identity.digests("city", "meta").is_empty());
+    }
+
+    #[test]
+    fn a_form_may_be_there_without_the_plain_one() {
+        let digest = Digest::of("x");
+        let identity = Identity(BTreeMap::from([("phone/plus".into(), vec![digest.clone()])]));
+        for platform in ["tiktok", "google_ads", "x"] {
+            assert_eq!(identity.digests("phone", platform), std::slice::from_ref(&digest));
+        }
+        assert!(identity.digests("phone", "meta").is_empty());
     }
 }

@@ -54,7 +54,7 @@ fn ours(vector: &Vector) -> Option<Result<Option<String>, String>> {
         None | Some("meta") => "meta",
         Some("google_data_manager" | "google_ads") => "google_ads",
         Some("ga4_mp") => "ga4",
-        Some("x" | "microsoft_uet") => return None,
+        Some("microsoft_uet") => "microsoft",
         Some(other) => other,
     };
     let identifier = match vector.field.as_str() {

@@ -3,7 +3,9 @@
 #![expect(clippy::result_large_err, reason = "pgrx's own error type, raised at once")]
 
 use capi_core::field;
-use capi_core::identity::{self, Context, DropReason, Identifier, Normalized, PLATFORMS};
+use capi_core::identity::{
+    self, Context, DateOrder, DropReason, Identifier, Normalized, PLATFORMS,
+};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -72,12 +74,12 @@ fn judge(
     if !PLATFORMS.contains(&platform) {
         return Err(Error::UnknownPlatform);
     }
-    if date_order.is_some() {
-        return Err(Error::UnknownDateOrder);
-    }
+    let date_order = date_order
+        .map(|order| DateOrder::parse(order).ok_or(Error::UnknownDateOrder))
+        .transpose()?;
     let country = country
         .map(|c| identity::country_code(c).map_err(|_| Error::UnknownCountry))
         .transpose()?;
-    let context = Context { country: country.as_deref(), zip, ..Context::default() };
+    let context = Context { country: country.as_deref(), zip, date_order, ..Context::default() };
     Ok(Some(identity::normalize(identifier, value, platform, &context)))
 }

@@ -21,6 +21,7 @@ fn known(vector: &Vector) -> Option<(Identifier, &'static str)> {
     let platform = match vector.platform.as_deref().unwrap_or("meta") {
         "google_data_manager" => "google_ads",
         "ga4_mp" => "ga4",
+        "microsoft_uet" => "microsoft",
         name => name,
     };
     let platform = *capi_core::identity::PLATFORMS.iter().find(|known| **known == platform)?;

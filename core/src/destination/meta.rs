@@ -836,8 +836,8 @@ mod tests {
             "country",
             "external_id",
         ]);
-        // Another platform's form of an identifier stays at home.
-        event.identity.0.insert("phone/ga4".into(), vec![Digest::of("other")]);
+        // Another form of an identifier stays at home.
+        event.identity.0.insert("phone/plus".into(), vec![Digest::of("other")]);
         event.facts = facts(&json!({
             "event_source_url": "https://shop.example.com/thanks",
             "referrer_url": "https://example.com/",

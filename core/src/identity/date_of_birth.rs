@@ -8,13 +8,30 @@ use super::{DropReason, Identifier, placeholder, text};
 /// The first year that Meta takes.
 const FIRST_YEAR: i32 = 1900;
 
-/// How a source writes the parts of a date that is not in ISO order.
+/// The order in which a source writes the parts of a date.
+///
+/// A year in front of month and day is read as such whatever the order says: nobody writes year,
+/// day, month unless only that is a real day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateOrder {
     /// `2/16/1997`.
     MonthFirst,
     /// `16/2/1997`.
     DayFirst,
+    /// `1997/2/16`; a year behind the others is none of this source's dates.
+    YearFirst,
+}
+
+impl DateOrder {
+    /// Reads the option of a source: `mdy`, `dmy` or `ymd`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "mdy" => Some(Self::MonthFirst),
+            "dmy" => Some(Self::DayFirst),
+            "ymd" => Some(Self::YearFirst),
+            _ => None,
+        }
+    }
 }
 
 /// A day of birth.
@@ -130,6 +147,13 @@ mod tests {
         assert_eq!(with(DateOrder::DayFirst).as_deref(), Ok("19970302"));
         let wrong = DateOfBirth::parse("02/16/1997", Some(DateOrder::DayFirst), None);
         assert_eq!(wrong, Err(DropReason::ImpossibleDate));
+        assert_eq!(with(DateOrder::YearFirst), Err(DropReason::ImpossibleDate));
+        for order in ["mdy", "dmy", "ymd"] {
+            let order = DateOrder::parse(order);
+            let day = DateOfBirth::parse("1997-02-03", order, None).map(|day| day.0);
+            assert_eq!(day.as_deref(), Ok("19970203"), "a year in front says it all");
+        }
+        assert_eq!(DateOrder::parse("dym"), None);
     }
 
     #[test]

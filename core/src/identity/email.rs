@@ -56,7 +56,7 @@ impl<'a> Email<'a> {
 
     /// GA4's form: the dots of a Gmail address removed.
     /// <https://developers.google.com/analytics/devguides/collection/ga4/uid-data>
-    pub fn ga4(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn gmail_dots(&self) -> Result<Cow<'_, str>, DropReason> {
         if !self.is_gmail() || !self.local().contains('.') {
             return Ok(Cow::Borrowed(&self.text));
         }
@@ -65,7 +65,7 @@ impl<'a> Email<'a> {
 
     /// Google Ads' form: as GA4's, and a Gmail address also loses `+` and what follows.
     /// <https://developers.google.com/data-manager/api/devguides/concepts/formatting>
-    pub fn google_ads(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn gmail(&self) -> Result<Cow<'_, str>, DropReason> {
         if !self.is_gmail() || !self.local().contains(['.', '+']) {
             return Ok(Cow::Borrowed(&self.text));
         }
@@ -73,12 +73,21 @@ impl<'a> Email<'a> {
     }
 
     /// Reddit's form: in every domain cut at `+`, only letters and digits before the `@`.
-    pub fn reddit(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn alphanumeric(&self) -> Result<Cow<'_, str>, DropReason> {
         if self.local().chars().all(text::is_word) {
             return Ok(Cow::Borrowed(&self.text));
         }
         let kept = text::retain(Cow::Borrowed(before_plus(self.local())), text::is_word);
         self.with_local(kept.into_owned())
+    }
+
+    /// Microsoft's form: in every domain cut at `+`, dots removed before the `@`.
+    /// <https://learn.microsoft.com/en-us/advertising/guides/uet-conversion-api-integration>
+    pub fn untagged(&self) -> Result<Cow<'_, str>, DropReason> {
+        if !self.local().contains(['.', '+']) {
+            return Ok(Cow::Borrowed(&self.text));
+        }
+        self.with_local(before_plus(self.local()).replace('.', ""))
     }
 
     fn local(&self) -> &str {
@@ -156,17 +165,22 @@ mod tests {
     fn forms_of_the_platforms() {
         let email = Email::parse(" Jane.Doe+Promo@Gmail.com ").expect("an address");
         assert_eq!(email.as_str(), "jane.doe+promo@gmail.com");
-        assert_eq!(email.ga4().as_deref(), Ok("janedoe+promo@gmail.com"));
-        assert_eq!(email.google_ads().as_deref(), Ok("janedoe@gmail.com"));
-        assert_eq!(email.reddit().as_deref(), Ok("janedoe@gmail.com"));
+        assert_eq!(email.gmail_dots().as_deref(), Ok("janedoe+promo@gmail.com"));
+        assert_eq!(email.gmail().as_deref(), Ok("janedoe@gmail.com"));
+        assert_eq!(email.alphanumeric().as_deref(), Ok("janedoe@gmail.com"));
 
         let email = Email::parse(" Jane.Doe+Promo@Example.com ").expect("an address");
-        assert_eq!(email.ga4().as_deref(), Ok("jane.doe+promo@example.com"));
-        assert_eq!(email.google_ads().as_deref(), Ok("jane.doe+promo@example.com"));
-        assert_eq!(email.reddit().as_deref(), Ok("janedoe@example.com"));
+        assert_eq!(email.gmail_dots().as_deref(), Ok("jane.doe+promo@example.com"));
+        assert_eq!(email.gmail().as_deref(), Ok("jane.doe+promo@example.com"));
+        assert_eq!(email.alphanumeric().as_deref(), Ok("janedoe@example.com"));
+        assert_eq!(email.untagged().as_deref(), Ok("janedoe@example.com"));
+
+        let email = Email::parse("jane_d.oe@example.com").expect("an address");
+        assert_eq!(email.alphanumeric().as_deref(), Ok("janedoe@example.com"));
+        assert_eq!(email.untagged().as_deref(), Ok("jane_doe@example.com"));
 
         let email = Email::parse("+@gmail.com").expect("an address");
-        assert_eq!(email.google_ads(), Err(DropReason::NotInForm));
+        assert_eq!(email.gmail(), Err(DropReason::NotInForm));
     }
 
     #[test]

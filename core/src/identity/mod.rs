@@ -11,6 +11,7 @@ pub mod country;
 pub mod date_of_birth;
 pub mod email;
 pub mod external_id;
+mod form;
 pub mod gender;
 pub mod ip;
 pub mod name;
@@ -28,6 +29,8 @@ use crate::hash::Digest;
 
 pub use click_id::{fbc, fbc_from_fbclid, fbp, opaque_id};
 pub use country::country_code;
+pub use date_of_birth::DateOrder;
+pub use form::{Form, PLATFORMS};
 pub use ip::{client_ip, user_agent};
 pub use reason::DropReason;
 
@@ -97,38 +100,7 @@ impl Identifier {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|identifier| identifier.as_str() == name)
     }
-
-    /// The platforms whose form differs from Meta's, those with the same form together.
-    fn forms(self) -> &'static [&'static [&'static str]] {
-        match self {
-            Self::Email => &[&["ga4"], &["google_ads"], &["reddit"]],
-            Self::Phone => &[&["ga4", "google_ads", "reddit", "tiktok"]],
-            Self::FirstName | Self::LastName => {
-                &[&["ga4"], &["google_ads"], &["pinterest"], &["snapchat"], &["tiktok"]]
-            }
-            Self::State => &[&["pinterest"]],
-            Self::Zip => &[&["pinterest"], &["tiktok"]],
-            Self::ExternalId => &[ALL_BUT_META],
-            Self::Gender | Self::DateOfBirth | Self::City | Self::Country => &[],
-        }
-    }
 }
-
-/// Platforms by their names in SQL. Meta comes first: its form is stored, the others' where they
-/// differ.
-pub const PLATFORMS: [&str; 9] = [
-    "meta",
-    "google_ads",
-    "ga4",
-    "tiktok",
-    "pinterest",
-    "snapchat",
-    "reddit",
-    "linkedin",
-    "webhook",
-];
-
-const ALL_BUT_META: &[&str] = PLATFORMS.split_at(1).1;
 
 /// What the rules of one value may need to know of its row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,6 +113,31 @@ pub struct Context<'a> {
     pub zip: Option<&'a str>,
     /// The last day that can be a date of birth: the event's.
     pub latest_birth: Option<time::Date>,
+    /// How the source writes dates that are not in ISO order, if it says so.
+    pub date_order: Option<DateOrder>,
+    /// The form of which the source's hashed phones are.
+    pub hashed_phone: HashedPhone,
+}
+
+/// The form of phones that a source has hashed itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashedPhone {
+    /// Digits only: serves the platforms of the plain form.
+    #[default]
+    Digits,
+    /// With `+`: serves the platforms of that form.
+    Plus,
+}
+
+impl HashedPhone {
+    /// Reads the option of a source: `digits` or `plus`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "digits" => Some(Self::Digits),
+            "plus" => Some(Self::Plus),
+            _ => None,
+        }
+    }
 }
 
 /// A value in the form of one platform.
@@ -187,25 +184,23 @@ pub fn normalize(
     context: &Context<'_>,
 ) -> Result<Normalized, DropReason> {
     debug_assert!(PLATFORMS.contains(&platform));
-    let parsed = Parsed::parse(identifier, value, context)?;
-    match parsed {
-        Parsed::Digest(digest) if serves_digest(identifier, platform) => {
-            Ok(Normalized::Digest(digest))
-        }
-        Parsed::Digest(_) => Err(DropReason::DigestOfOtherForm),
-        parsed => parsed.form(identifier, platform).map(|text| Normalized::Text(text.into_owned())),
+    let form = Form::of(identifier, platform);
+    match Parsed::parse(identifier, value, context)? {
+        Parsed::Digest(digest, of) if of.serves(form) => Ok(Normalized::Digest(digest)),
+        Parsed::Digest(..) => Err(DropReason::DigestOfOtherForm),
+        parsed => parsed.form(identifier, form).map(|text| Normalized::Text(text.into_owned())),
     }
 }
 
 /// All forms of a list of values.
 #[derive(Clone, Debug, Default)]
 pub struct Hashed {
-    /// Meta's form.
+    /// The plain form, which is Meta's.
     pub digests: Vec<Digest>,
-    /// The platforms whose digests differ from Meta's; an empty list means that the platform's
-    /// rule drops them.
-    pub forms: Vec<(&'static str, Vec<Digest>)>,
-    /// Why values were dropped in Meta's form.
+    /// The forms whose digests differ from the plain ones; an empty list means that the rule of
+    /// this form drops them.
+    pub forms: Vec<(Form, Vec<Digest>)>,
+    /// Why values were dropped in every form.
     pub dropped: Vec<DropReason>,
 }
 
@@ -216,22 +211,23 @@ pub fn hash_all(identifier: Identifier, values: &[&str], context: &Context<'_>) 
     for value in values {
         match Parsed::parse(identifier, value, context) {
             Ok(value) => {
-                push(&mut hashed.digests, value.digest());
+                if let Some(digest) = value.digest(identifier, Form::Plain) {
+                    push(&mut hashed.digests, digest);
+                }
                 parsed.push(value);
             }
             Err(reason) => hashed.dropped.push(reason),
         }
     }
-    for platforms in identifier.forms() {
-        let first = platforms[0];
-        if parsed.iter().all(|value| value.has_metas_form(identifier, first)) {
+    for (form, _) in identifier.forms() {
+        if parsed.iter().all(|value| value.is_plain(identifier, *form)) {
             continue;
         }
         let mut digests = Vec::with_capacity(parsed.len());
-        for digest in parsed.iter().filter_map(|value| value.digest_for(identifier, first)) {
+        for digest in parsed.iter().filter_map(|value| value.digest(identifier, *form)) {
             push(&mut digests, digest);
         }
-        hashed.forms.extend(platforms.iter().map(|platform| (*platform, digests.clone())));
+        hashed.forms.push((*form, digests));
     }
     hashed
 }
@@ -242,11 +238,30 @@ fn push(digests: &mut Vec<Digest>, digest: Digest) {
     }
 }
 
-/// Whether a platform takes a digest that the source made: it is one of the plain form, which
-/// for an external id is the id as it is and for the others Meta's.
-fn serves_digest(identifier: Identifier, platform: &str) -> bool {
-    identifier == Identifier::ExternalId
-        || !identifier.forms().iter().any(|platforms| platforms.contains(&platform))
+/// The forms that a digest which the source made can stand for.
+#[derive(Clone, Copy)]
+enum Serves {
+    /// No other form can be derived from a digest.
+    Only(Form),
+    /// Only the source knows what its ids look like.
+    Every,
+}
+
+impl Serves {
+    fn of(identifier: Identifier, context: &Context<'_>) -> Self {
+        match (identifier, context.hashed_phone) {
+            (Identifier::ExternalId, _) => Self::Every,
+            (Identifier::Phone, HashedPhone::Plus) => Self::Only(Form::Plus),
+            _ => Self::Only(Form::Plain),
+        }
+    }
+
+    fn serves(self, form: Form) -> bool {
+        match self {
+            Self::Only(only) => only == form,
+            Self::Every => true,
+        }
+    }
 }
 
 /// A value of any identifier.
@@ -261,7 +276,7 @@ enum Parsed<'a> {
     Zip(zip::Zip<'a>),
     Country(country::Country),
     ExternalId(external_id::ExternalId<'a>),
-    Digest(Digest),
+    Digest(Digest, Serves),
 }
 
 impl<'a> Parsed<'a> {
@@ -274,7 +289,7 @@ impl<'a> Parsed<'a> {
             return if placeholder::is_digest_of_none(&digest) {
                 Err(DropReason::Placeholder)
             } else {
-                Ok(Self::Digest(digest))
+                Ok(Self::Digest(digest, Serves::of(identifier, context)))
             };
         }
         let parsed = match identifier {
@@ -288,7 +303,7 @@ impl<'a> Parsed<'a> {
             Identifier::Gender => Self::Gender(gender::Gender::parse(value)?),
             Identifier::DateOfBirth => Self::DateOfBirth(date_of_birth::DateOfBirth::parse(
                 value,
-                None,
+                context.date_order,
                 context.latest_birth,
             )?),
             Identifier::City => Self::City(city::City::parse(value, context.zip)?),
@@ -298,13 +313,13 @@ impl<'a> Parsed<'a> {
             Identifier::ExternalId => Self::ExternalId(external_id::ExternalId::parse(value)?),
         };
         // `N-O-N-E` is a placeholder once its hyphens are gone.
-        if placeholder::is_placeholder(identifier, parsed.metas_form()) {
+        if placeholder::is_placeholder(identifier, parsed.plain()) {
             return Err(DropReason::Placeholder);
         }
         Ok(parsed)
     }
 
-    fn metas_form(&self) -> &str {
+    fn plain(&self) -> &str {
         match self {
             Self::Email(email) => email.as_str(),
             Self::Phone(phone) => phone.digits(),
@@ -316,58 +331,47 @@ impl<'a> Parsed<'a> {
             Self::Zip(zip) => zip.as_str(),
             Self::Country(country) => country.as_str(),
             Self::ExternalId(id) => id.as_str(),
-            Self::Digest(digest) => digest.as_str(),
+            Self::Digest(digest, _) => digest.as_str(),
         }
     }
 
-    /// The text of a platform's form, which is no placeholder either: `Mr. Unknown` is one for
-    /// Google only.
-    fn form(&self, identifier: Identifier, platform: &str) -> Result<Cow<'_, str>, DropReason> {
-        let form = match (self, platform) {
-            (Self::Email(email), "ga4") => email.ga4(),
-            (Self::Email(email), "google_ads") => email.google_ads(),
-            (Self::Email(email), "reddit") => email.reddit(),
-            (Self::Phone(phone), "ga4" | "google_ads" | "reddit" | "tiktok") => {
-                Ok(Cow::Borrowed(phone.e164()))
-            }
-            (Self::Name(name), "ga4") => name.ga4(),
-            (Self::Name(name), "google_ads") => name.google_ads(),
-            (Self::Name(name), "pinterest") => name.pinterest(),
-            (Self::Name(name), "snapchat") => name.snapchat(),
-            (Self::Name(name), "tiktok") => name.tiktok(),
-            (Self::State(state), "pinterest") => state.pinterest(),
-            (Self::Zip(zip), "pinterest") => zip.pinterest(),
-            (Self::Zip(zip), "tiktok") => zip.tiktok(),
-            (Self::ExternalId(id), platform) if platform != "meta" => {
-                return Ok(Cow::Borrowed(id.verbatim()));
-            }
-            _ => return Ok(Cow::Borrowed(self.metas_form())),
+    /// The text of a form, which is no placeholder either: `Mr. Unknown` is one without title.
+    fn form(&self, identifier: Identifier, form: Form) -> Result<Cow<'_, str>, DropReason> {
+        let text = match (self, form) {
+            (Self::Email(email), Form::GmailDots) => email.gmail_dots(),
+            (Self::Email(email), Form::Gmail) => email.gmail(),
+            (Self::Email(email), Form::Alphanumeric) => email.alphanumeric(),
+            (Self::Email(email), Form::Untagged) => email.untagged(),
+            (Self::Phone(phone), Form::Plus) => Ok(Cow::Borrowed(phone.e164())),
+            (Self::Name(name), Form::Letters) => name.letters(),
+            (Self::Name(name), Form::Untitled) => name.untitled(),
+            (Self::Name(name), Form::Trimmed) => name.trimmed(),
+            (Self::Name(name), Form::Unpunctuated) => name.unpunctuated(),
+            (Self::Name(name), Form::Unspaced) => name.unspaced(),
+            (Self::State(state), Form::TwoLetters) => state.two_letters(),
+            (Self::Zip(zip), Form::Digits) => zip.digits(),
+            (Self::Zip(zip), Form::Uncut) => Ok(Cow::Borrowed(zip.uncut())),
+            (Self::ExternalId(id), Form::Verbatim) => return Ok(Cow::Borrowed(id.verbatim())),
+            _ => return Ok(Cow::Borrowed(self.plain())),
         }?;
-        if placeholder::is_placeholder(identifier, &form) {
+        if placeholder::is_placeholder(identifier, &text) {
             return Err(DropReason::Placeholder);
         }
-        Ok(form)
+        Ok(text)
     }
 
-    fn digest(&self) -> Digest {
+    fn digest(&self, identifier: Identifier, form: Form) -> Option<Digest> {
         match self {
-            Self::Digest(digest) => digest.clone(),
-            _ => Digest::of(self.metas_form()),
+            Self::Digest(digest, of) => of.serves(form).then(|| digest.clone()),
+            _ => self.form(identifier, form).ok().map(|text| Digest::of(&text)),
         }
     }
 
-    fn digest_for(&self, identifier: Identifier, platform: &str) -> Option<Digest> {
+    /// Whether a form needs no place of its own: it gives what the plain one gives.
+    fn is_plain(&self, identifier: Identifier, form: Form) -> bool {
         match self {
-            Self::Digest(digest) => serves_digest(identifier, platform).then(|| digest.clone()),
-            _ => self.form(identifier, platform).ok().map(|text| Digest::of(&text)),
-        }
-    }
-
-    /// Whether nothing needs to be stored for this platform.
-    fn has_metas_form(&self, identifier: Identifier, platform: &str) -> bool {
-        match self {
-            Self::Digest(_) => serves_digest(identifier, platform),
-            _ => self.form(identifier, platform).is_ok_and(|text| text == self.metas_form()),
+            Self::Digest(_, of) => of.serves(form) == of.serves(Form::Plain),
+            _ => self.form(identifier, form).is_ok_and(|text| text == self.plain()),
         }
     }
 }

@@ -60,7 +60,7 @@ impl<'a> Name<'a> {
 
     /// Google Ads' form: titles or suffixes removed, hyphens and inner spaces kept.
     /// <https://developers.google.com/data-manager/api/devguides/concepts/formatting>
-    pub fn google_ads(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn untitled(&self) -> Result<Cow<'_, str>, DropReason> {
         let mut rest: &str = &self.folded;
         let cut = if self.is_last { cut_suffix } else { cut_title };
         while let Some(shorter) = cut(rest) {
@@ -71,25 +71,25 @@ impl<'a> Name<'a> {
 
     /// GA4's form: digits and symbols removed, inner spaces kept.
     /// <https://developers.google.com/analytics/devguides/collection/ga4/uid-data>
-    pub fn ga4(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn letters(&self) -> Result<Cow<'_, str>, DropReason> {
         let keep = |c: char| c.is_whitespace() || text::is_letter(c) || text::is_mark(c);
-        present(trimmed(text::retain(Cow::Borrowed(&self.folded), keep)))
+        present(trim(text::retain(Cow::Borrowed(&self.folded), keep)))
     }
 
     /// TikTok's form: white space removed.
-    pub fn tiktok(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn unspaced(&self) -> Result<Cow<'_, str>, DropReason> {
         present(text::retain(Cow::Borrowed(&self.folded), |c| !c.is_whitespace()))
     }
 
     /// Pinterest's form: lower case only.
-    pub fn pinterest(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn trimmed(&self) -> Result<Cow<'_, str>, DropReason> {
         present(Cow::Borrowed(&self.folded))
     }
 
     /// Snapchat's form: punctuation removed.
-    pub fn snapchat(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn unpunctuated(&self) -> Result<Cow<'_, str>, DropReason> {
         let keep = |c: char| !text::is_punctuation(c);
-        present(trimmed(text::retain(Cow::Borrowed(&self.folded), keep)))
+        present(trim(text::retain(Cow::Borrowed(&self.folded), keep)))
     }
 }
 
@@ -108,7 +108,7 @@ fn cut_suffix(name: &str) -> Option<&str> {
     })
 }
 
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
@@ -148,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn google_ads_cuts_titles_and_suffixes() {
+    fn titles_and_suffixes_are_cut_for_google() {
         for (value, expected) in [(" Mr. Alex ", "alex"), ("Mralex", "mralex"), ("Mr. Dr. X", "x")]
         {
             let name = Name::parse_first(value).expect(value);
-            assert_eq!(name.google_ads().as_deref(), Ok(expected));
+            assert_eq!(name.untitled().as_deref(), Ok(expected));
         }
         for (value, expected) in [
             ("Quinn-Alex", "quinn-alex"),
@@ -162,18 +162,18 @@ mod tests {
             ("van der Berg", "van der berg"),
         ] {
             let name = Name::parse_last(value).expect(value);
-            assert_eq!(name.google_ads().as_deref(), Ok(expected));
+            assert_eq!(name.untitled().as_deref(), Ok(expected));
         }
         let only_a_title = Name::parse_first("Dr.").expect("letters");
-        assert_eq!(only_a_title.google_ads(), Err(DropReason::NotInForm));
+        assert_eq!(only_a_title.untitled(), Err(DropReason::NotInForm));
     }
 
     #[test]
     fn forms_of_the_others() {
         let name = Name::parse_first(" Mary-Ann O'Neil 2 ").expect("a name");
-        assert_eq!(name.ga4().as_deref(), Ok("maryann oneil"));
-        assert_eq!(name.tiktok().as_deref(), Ok("mary-anno'neil2"));
-        assert_eq!(name.pinterest().as_deref(), Ok("mary-ann o'neil 2"));
-        assert_eq!(name.snapchat().as_deref(), Ok("maryann oneil 2"));
+        assert_eq!(name.letters().as_deref(), Ok("maryann oneil"));
+        assert_eq!(name.unspaced().as_deref(), Ok("mary-anno'neil2"));
+        assert_eq!(name.trimmed().as_deref(), Ok("mary-ann o'neil 2"));
+        assert_eq!(name.unpunctuated().as_deref(), Ok("maryann oneil 2"));
     }
 }

@@ -50,7 +50,7 @@ impl<'a> State<'a> {
     }
 
     /// Pinterest's form: two letters only.
-    pub fn pinterest(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn two_letters(&self) -> Result<Cow<'_, str>, DropReason> {
         if self.0.len() == 2 && self.0.bytes().all(|b| b.is_ascii_lowercase()) {
             Ok(Cow::Borrowed(&self.0))
         } else {
@@ -220,9 +220,9 @@ mod tests {
     #[test]
     fn pinterest_takes_two_letters_only() {
         let parse = |value, country| State::parse(value, country).expect("a state");
-        assert_eq!(parse("WB", None).pinterest().as_deref(), Ok("wb"));
+        assert_eq!(parse("WB", None).two_letters().as_deref(), Ok("wb"));
         let long = parse("New South Wales", Some("au"));
-        assert_eq!(long.pinterest(), Err(DropReason::NotInForm));
+        assert_eq!(long.two_letters(), Err(DropReason::NotInForm));
     }
 
     #[test]

@@ -3,12 +3,19 @@
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::{
-    Context, DropReason, Identifier, Normalized, PLATFORMS, country_code, hash_all, normalize,
+    Context, DropReason, Form, HashedPhone, Identifier, Normalized, PLATFORMS, country_code,
+    hash_all, normalize,
 };
 use crate::hash::Digest;
 
-const NOWHERE: Context<'_> =
-    Context { country: None, phone_country: None, zip: None, latest_birth: None };
+const NOWHERE: Context<'_> = Context {
+    country: None,
+    phone_country: None,
+    zip: None,
+    latest_birth: None,
+    date_order: None,
+    hashed_phone: HashedPhone::Digits,
+};
 
 fn text(identifier: Identifier, value: &str, platform: &str) -> Result<String, DropReason> {
     normalize(identifier, value, platform, &NOWHERE).map(Normalized::into_string)
@@ -28,7 +35,7 @@ fn a_digest_serves_the_plain_form_only() {
     let raw = format!(" {}.AQ", digest.as_str().to_uppercase());
     let meta = normalize(Identifier::Email, &raw, "meta", &NOWHERE);
     assert_eq!(meta, Ok(Normalized::Digest(digest.clone())));
-    for platform in ["ga4", "google_ads", "reddit"] {
+    for platform in ["ga4", "google_ads", "reddit", "microsoft"] {
         assert_eq!(
             normalize(Identifier::Email, &raw, platform, &NOWHERE),
             Err(DropReason::DigestOfOtherForm)
@@ -37,10 +44,36 @@ fn a_digest_serves_the_plain_form_only() {
     let hashed = hash_all(Identifier::Email, &[&raw], &NOWHERE);
     assert_eq!(hashed.digests, [digest]);
     assert!(hashed.forms.iter().all(|(_, digests)| digests.is_empty()));
-    assert_eq!(hashed.forms.len(), 3);
+    assert_eq!(hashed.forms.len(), 4);
     // MD5 and a UUID without dashes are values like any other.
     let short = "d41d8cd98f00b204e9800998ecf8427e";
     assert_eq!(text(Identifier::ExternalId, short, "meta").as_deref(), Ok(short));
+}
+
+#[test]
+fn a_hashed_phone_serves_the_platforms_of_its_form() {
+    let digest = Digest::of("+33612345678");
+    let digits = Context { hashed_phone: HashedPhone::Digits, ..NOWHERE };
+    let plus = Context { hashed_phone: HashedPhone::Plus, ..NOWHERE };
+    for (context, serves) in [(&digits, "meta"), (&plus, "tiktok")] {
+        for platform in ["meta", "tiktok"] {
+            let expected = if platform == serves {
+                Ok(Normalized::Digest(digest.clone()))
+            } else {
+                Err(DropReason::DigestOfOtherForm)
+            };
+            let given = normalize(Identifier::Phone, digest.as_str(), platform, context);
+            assert_eq!(given, expected, "{platform}");
+        }
+    }
+    let hashed = hash_all(Identifier::Phone, &[digest.as_str()], &digits);
+    assert_eq!(hashed.digests, std::slice::from_ref(&digest));
+    assert_eq!(hashed.forms, [(Form::Plus, vec![])]);
+    let hashed = hash_all(Identifier::Phone, &[digest.as_str(), "+49 30 23125123"], &plus);
+    assert_eq!(hashed.digests, [Digest::of("493023125123")]);
+    let expected = vec![digest, Digest::of("+493023125123")];
+    assert_eq!(hashed.forms, [(Form::Plus, expected)]);
+    assert!(hashed.dropped.is_empty());
 }
 
 #[test]
@@ -58,27 +91,25 @@ fn a_form_is_stored_where_it_differs() {
     let hashed = hash_all(Identifier::Email, &["Jane.Doe+x@gmail.com"], &NOWHERE);
     let forms: Vec<_> = hashed.forms.into_iter().collect();
     let expected = [
-        ("ga4", vec![Digest::of("janedoe+x@gmail.com")]),
-        ("google_ads", vec![Digest::of("janedoe@gmail.com")]),
-        ("reddit", vec![Digest::of("janedoe@gmail.com")]),
+        (Form::GmailDots, vec![Digest::of("janedoe+x@gmail.com")]),
+        (Form::Gmail, vec![Digest::of("janedoe@gmail.com")]),
+        (Form::Alphanumeric, vec![Digest::of("janedoe@gmail.com")]),
+        (Form::Untagged, vec![Digest::of("janedoe@gmail.com")]),
     ];
     assert_eq!(forms, expected);
 
     let france = Context { country: Some("fr"), ..NOWHERE };
     let hashed = hash_all(Identifier::Phone, &["0612345678"], &france);
     assert_eq!(hashed.digests, [Digest::of("33612345678")]);
-    let names: Vec<_> = hashed.forms.iter().map(|(platform, _)| *platform).collect();
-    assert_eq!(names, ["ga4", "google_ads", "reddit", "tiktok"]);
-    assert!(hashed.forms.iter().all(|(_, d)| *d == [Digest::of("+33612345678")]));
+    assert_eq!(hashed.forms, [(Form::Plus, vec![Digest::of("+33612345678")])]);
 
     let hashed = hash_all(Identifier::Zip, &["SW1A 1AA"], &NOWHERE);
-    assert_eq!(hashed.forms, [("pinterest", vec![])]);
+    assert_eq!(hashed.forms, [(Form::Digits, vec![])]);
 }
 
 #[test]
 fn the_phones_own_country_wins() {
-    let context =
-        Context { country: Some("us"), phone_country: Some("fr"), zip: None, latest_birth: None };
+    let context = Context { country: Some("us"), phone_country: Some("fr"), ..NOWHERE };
     let phone = normalize(Identifier::Phone, "0612345678", "tiktok", &context);
     assert_eq!(phone.map(Normalized::into_string).as_deref(), Ok("+33612345678"));
 }
@@ -144,7 +175,7 @@ proptest! {
         (country, zip) in context(),
         platform in prop::sample::select(PLATFORMS.to_vec()),
     ) {
-        let context = Context { country, phone_country: None, zip, latest_birth: None };
+        let context = Context { country, zip, ..NOWHERE };
         for identifier in Identifier::ALL {
             let Ok(once) = normalize(identifier, &value, platform, &context) else { continue };
             let digest = once.digest();
@@ -169,7 +200,7 @@ proptest! {
         values in prop::collection::vec(value(), 0..4),
         (country, zip) in context(),
     ) {
-        let context = Context { country, phone_country: None, zip, latest_birth: None };
+        let context = Context { country, zip, ..NOWHERE };
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         for identifier in Identifier::ALL {
             let hashed = hash_all(identifier, &values, &context);
@@ -182,7 +213,8 @@ proptest! {
                         expected.push(one.digest());
                     }
                 }
-                let form = hashed.forms.iter().find(|(name, _)| *name == platform);
+                let form = Form::of(identifier, platform);
+                let form = hashed.forms.iter().find(|(stored, _)| *stored == form);
                 let digests = form.map_or(&hashed.digests, |(_, digests)| digests);
                 prop_assert!(*digests == expected, "{:?} {}", identifier, platform);
             }

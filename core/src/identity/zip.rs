@@ -60,7 +60,7 @@ impl<'a> Zip<'a> {
     }
 
     /// Pinterest's form: codes of digits only.
-    pub fn pinterest(&self) -> Result<Cow<'_, str>, DropReason> {
+    pub fn digits(&self) -> Result<Cow<'_, str>, DropReason> {
         if self.as_str().bytes().all(|b| b.is_ascii_digit()) {
             Ok(Cow::Borrowed(self.as_str()))
         } else {
@@ -69,8 +69,8 @@ impl<'a> Zip<'a> {
     }
 
     /// TikTok's form: spaces and dashes removed, nothing cut.
-    pub fn tiktok(&self) -> Result<Cow<'_, str>, DropReason> {
-        Ok(Cow::Borrowed(&self.bare))
+    pub fn uncut(&self) -> &str {
+        &self.bare
     }
 }
 
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn forms_of_the_platforms() {
         let zip = Zip::parse("94105-1234", Some("us")).expect("a code");
-        assert_eq!(zip.tiktok().as_deref(), Ok("941051234"));
-        assert_eq!(zip.pinterest().as_deref(), Ok("94105"));
+        assert_eq!(zip.uncut(), "941051234");
+        assert_eq!(zip.digits().as_deref(), Ok("94105"));
         let zip = Zip::parse("SW1A 1AA", None).expect("a code");
-        assert_eq!(zip.pinterest(), Err(DropReason::NotInForm));
+        assert_eq!(zip.digits(), Err(DropReason::NotInForm));
     }
 }
