@@ -212,13 +212,14 @@ impl Relation {
         }
     }
 
-    /// The first column of a query, in a subtransaction of its own.
+    /// The first column of a query, in a subtransaction that is undone: whatever a view's
+    /// functions write, a look stores nothing.
     fn read(
         &self,
         query: &str,
         arguments: &[pgrx::datum::DatumWithOid<'_>],
     ) -> Result<Vec<String>, guard::Failure> {
-        guard::subtransaction(guard::Ending::Keep, || {
+        guard::subtransaction(guard::Ending::Undo, || {
             // With the settings of capture: what fails here would fail there.
             let settings = [("search_path", "pg_catalog, pg_temp"), ("row_security", "off")];
             guard::with_settings(&settings, || {

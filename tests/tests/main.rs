@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod dump;
 mod exactly_once;
+mod explain;
 mod privacy;
 mod roles;
 mod vectors_sql;
