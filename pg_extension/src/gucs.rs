@@ -38,7 +38,7 @@ pub(crate) fn register() {
     GucRegistry::define_int_guc(
         c"capi.time_budget",
         c"How long the captures of one transaction may take before the rest is put on record.",
-        c"Looked at between chunks of rows; each changed row adds a millisecond.",
+        c"Each changed row adds a millisecond. What runs then is interrupted.",
         &TIME_BUDGET,
         1,
         3_600_000,

@@ -10,6 +10,7 @@ use super::clock;
 use super::guard::{Ending, condition, sqlstate, subtransaction, with_settings};
 use super::pending::{self, Keys};
 use super::source::{self, Source};
+use super::timer::limited;
 use super::write::{self, Failed, Keyed};
 use crate::error::Error;
 use crate::{bell, gucs};
@@ -68,15 +69,15 @@ pub(super) fn trial(id: i32) -> Option<String> {
 fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
     if Instant::now() > deadline {
         // Not even read: the order has waited long enough.
-        if aborts(id) {
-            Error::Refused { field: "row", reason: "time_budget".into() }.raise();
-        }
-        return on_record(id, failed(keys, "57014", "time_budget"));
+        return out_of_time(id, keys);
     }
-    let outcome = subtransaction(Ending::Keep, || {
-        framed(|| {
-            let source = source::get(id).filter(|s| s.tracked)?;
-            Some((capture_chunk(&source, keys), source.abort))
+    let left = deadline.saturating_duration_since(Instant::now());
+    let (outcome, late) = limited(left, || {
+        subtransaction(Ending::Keep, || {
+            framed(|| {
+                let source = source::get(id).filter(|s| s.tracked)?;
+                Some((capture_chunk(&source, keys), source.abort))
+            })
         })
     });
     match outcome {
@@ -88,6 +89,9 @@ fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
         }
         Err(failure) => {
             let arbitrating = write::was_arbitrating();
+            if late && failure.is_cancel() {
+                return out_of_time(id, keys);
+            }
             if failure.must_not_be_swallowed() {
                 failure.rethrow();
             }
@@ -108,6 +112,13 @@ fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
             }
         }
     }
+}
+
+fn out_of_time(id: i32, keys: &Keys) {
+    if aborts(id) {
+        Error::Refused { field: "row", reason: "time_budget".into() }.raise();
+    }
+    on_record(id, failed(keys, "57014", "time_budget"));
 }
 
 /// What became of a chunk that was not rolled back.

@@ -105,6 +105,11 @@ impl Failure {
         }
     }
 
+    /// Whether a cancelled query is what it was.
+    pub(super) fn is_cancel(&self) -> bool {
+        self.code() == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+    }
+
     /// Whether another row could do better: not where the statement is wrong (class 42), a lock was
     /// not to be had, or the server lacks something. Trying halves would only take time.
     pub(super) fn is_of_a_row(&self) -> bool {

@@ -13,6 +13,7 @@ mod drain;
 pub(crate) mod guard;
 mod pending;
 mod source;
+mod timer;
 mod write;
 
 /// Registers the callbacks of this module, once per backend.
