@@ -18,6 +18,9 @@ comment on table capi.batch is 'The events of one send, as long as it is open.';
 comment on table capi.attempt is 'One send of a batch: who, when, HTTP status, the platform''s request id, codes of the answer.';
 comment on table capi.receipt is 'The final outcome of one event at one destination.';
 comment on table capi.capture_error is 'Captures that failed while their order committed: key, SQLSTATE and rule, never a value.';
+comment on column capi.capture_error.resolution is 'captured, or vanished: the view did not show the row any more.';
+comment on table capi.sweep is 'How far the daily sweep of each source has come. Read capi.sweeps instead.';
+comment on table capi.backfill is 'Captures of rows from before the tracking. Read capi.backfills instead.';
 comment on sequence capi.event is 'Ids of outbox rows.';
 comment on sequence capi.attempt_id is 'Ids of attempts.';
 comment on sequence capi.capture_failures is 'Counts failed captures, written down or not: a sequence outlives rollback.';
@@ -26,6 +29,8 @@ comment on type capi.receipt_status is 'Final outcomes: delivered, refused, expi
 comment on view capi.field is 'Every standard field: the column names of conversion views, their kind, what becomes of them, who takes them.';
 comment on view capi.delivery is 'One row per event and destination: status, reason, attempts, request id, dropped fields. By source and key it is an index look-up.';
 comment on view capi.sources is 'What is tracked, through which view, to which destinations.';
+comment on view capi.sweeps is 'The daily comparison of each source''s view with the outbox: when, how many rows, how many were missing and captured, and what kept it from finishing.';
+comment on view capi.backfills is 'Backfills with their progress; one without finished_at goes on when it is called again.';
 comment on view capi.attempts is 'Every send: when, by whom, with what answer, of which events.';
 
 comment on function capi.create_destination(text, text, jsonb, text) is 'Creates a destination, paused: events are captured and not sent until capi.resume(). Settings are the platform''s; credential is a name such as META_TOKEN, never a token. Returns the name.';
@@ -40,6 +45,12 @@ comment on function capi.explain_match(anyelement, text, text) is 'What becomes 
 comment on function capi._source_options(oid, text) is 'What the source that is tracked through a view says of its rows.';
 comment on function capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text) is 'Captures the rows of a conversion view as its source changes. Creates deferred triggers, which waits up to 2 seconds for running writers, and makes one trial capture that is rolled back.';
 comment on function capi.untrack(regclass, regclass) is 'Stops capturing a source, without a lock; history stays, capi.track goes on with it. Returns the number of views concerned.';
+comment on function capi.recapture(regclass, text[]) is 'Tries failed captures again: all open ones, those of a source, or rows by key. Records of rows that the view shows no more are closed as vanished. Returns numbers of rows by source.';
+comment on function capi.sweep(regclass, interval) is 'Compares the view''s rows of the last time (since) with the outbox and captures what is missing. Maintenance does it by itself. Reaches back to the beginning of the tracking only. Returns numbers of rows by source.';
+comment on procedure capi.backfill(regclass, timestamptz, timestamptz, boolean, integer, interval) is 'Captures conversions from before the tracking, by event time, in committed chunks (page rows, then a pause); only what is not in the outbox. Called again with the same since it goes on where it stopped. only_sendable leaves out what is too old for every destination of the source.';
+comment on function capi._sweep_due() is 'One step of the sweeps that maintenance makes.';
+comment on function capi._backfill_open(regclass, timestamptz, timestamptz, boolean) is 'Finds or begins a backfill.';
+comment on function capi._backfill_page(bigint, integer) is 'One page of a backfill; false when it is done.';
 comment on function capi.preview(text, anyelement, text) is 'The exact request body that a row of a conversion view would be sent with, before or after tracking; or why it would not be sent.';
 comment on function capi.handshake() is 'For the sidecar: versions, instance name, whether this database may send, and the session''s rights.';
 comment on function capi.destinations() is 'For the sidecar: destinations with settings and the name of their credential.';

@@ -3,7 +3,7 @@
 revoke all on schema capi from public;
 revoke all on all tables in schema capi from public;
 revoke all on all sequences in schema capi from public;
-revoke execute on all functions in schema capi from public;
+revoke execute on all routines in schema capi from public;
 
 grant usage on schema capi to capi_sidecar, capi_analyst, capi_admin;
 
@@ -23,7 +23,7 @@ grant execute on function
 to capi_sidecar;
 
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.capture_error, capi.era,
-    capi.source_version
+    capi.source_version, capi.sweeps, capi.backfills
 to capi_analyst, capi_admin;
 grant select on capi.destination_version to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
@@ -48,6 +48,10 @@ grant execute on function
     capi._unknown_contents(oid, oid, text, bigint),
     capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text),
     capi.untrack(regclass, regclass),
+    capi.recapture(regclass, text[]),
+    capi.sweep(regclass, interval),
+    capi._backfill_open(regclass, timestamptz, timestamptz, boolean),
+    capi._backfill_page(bigint, integer),
     capi.preview(text, anyelement, text),
     capi.maintain(),
     capi._findings(regclass, regclass, text[], jsonb),
@@ -75,6 +79,8 @@ grant execute on function
     capi._platforms(),
     capi._nearest_field(text)
 to capi_analyst, capi_admin, capi_sidecar;
+grant execute on procedure capi.backfill(regclass, timestamptz, timestamptz, boolean, integer, interval)
+to capi_admin;
 grant execute on function capi._trial(integer), capi._capture() to capi_admin;
 
 -- The WHEN clause of the triggers runs with the rights of whoever writes the order. Applications

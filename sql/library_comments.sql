@@ -22,3 +22,6 @@ comment on function capi._note(integer, text[]) is 'Notes a key that is no integ
 comment on function capi._capture() is 'Captures the conversions of all noted keys.';
 comment on function capi._trial(integer) is 'Captures one row of a source and rolls it back; returns what went wrong, or null.';
 comment on function capi._forget_plans() is 'Tells every backend, at commit, to read the sources anew.';
+comment on function capi._recapture(integer, text[], bigint) is 'Captures rows by their keys and counts what became of them.';
+comment on function capi._sweep_page(integer, timestamptz, timestamptz, timestamptz, text, integer, bigint, boolean) is 'Compares a page of the view''s rows with the outbox and captures what is missing.';
+comment on function capi._longest_age(text) is 'The oldest age, in seconds, at which a platform takes any event.';

@@ -34,6 +34,7 @@ create table capi.source (
     options jsonb not null,
     version integer not null,          -- current capi.source_version
     tracked boolean not null default true,
+    tracked_since timestamptz not null default now(), -- the sweep leaves older conversions to capi.backfill
     created_at timestamptz not null default now(),
     constraint source_once unique (name, conversions_name)
 );
@@ -228,12 +229,50 @@ create table capi.capture_error (
     times integer not null default 1,
     first_at timestamptz not null default clock_timestamp(),
     last_at timestamptz not null default clock_timestamp(),
-    resolved_at timestamptz
+    resolved_at timestamptz,
+    resolution text constraint resolution_known check (resolution in ('captured', 'vanished')),
+    constraint resolved_by_something check ((resolved_at is null) = (resolution is null))
 );
 create unique index capture_error_open on capi.capture_error (source, key) where resolved_at is null;
 
 -- Counts failed captures whether or not the table above could be written: a sequence outlives rollback.
 create sequence capi.capture_failures as bigint;
+
+-- How far the daily sweep of a source has come, and how the last one ended.
+create table capi.sweep (
+    source integer primary key references capi.source,
+    since timestamptz not null,
+    until timestamptz not null,
+    after_time timestamptz,              -- rows up to this one are compared; null before the first page
+    after_key text,
+    scanned bigint not null default 0,
+    missing bigint not null default 0,   -- rows whose event was not in the outbox
+    captured bigint not null default 0,
+    failed bigint not null default 0,
+    started_at timestamptz not null default now(),
+    finished_at timestamptz,
+    trouble text                         -- why it could not be finished
+);
+
+-- Captures of rows from before the tracking.
+create table capi.backfill (
+    backfill bigint generated always as identity primary key,
+    source integer not null references capi.source,
+    since timestamptz not null,
+    until timestamptz not null,
+    after_time timestamptz,              -- rows up to this one are done; null before the first page
+    after_key text,
+    scanned bigint not null default 0,
+    captured bigint not null default 0,
+    waiting bigint not null default 0,   -- for consent
+    failed bigint not null default 0,
+    started_at timestamptz not null default now(),
+    started_by text not null default session_user,
+    updated_at timestamptz not null default now(),
+    finished_at timestamptz,
+    constraint ends_after_it_begins check (until > since)
+);
+create unique index backfill_open on capi.backfill (source, since) where finished_at is null;
 
 create table capi.outbox_default partition of capi.outbox default;
 create table capi.attempt_default partition of capi.attempt default;

@@ -10,6 +10,7 @@ use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
 use capi_core::consent::refuses;
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
+use capi_core::time::Timestamp;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, datum::TimestampWithTimeZone};
@@ -41,19 +42,36 @@ fn fate(
     now: TimestampWithTimeZone,
 ) -> Option<&'static str> {
     let event = Event {
-        id: 0,
         event_name: event_name.to_owned(),
-        event_id: String::new(),
         event_time: clock::from_postgres(event_time.into_inner()),
-        action_source: ActionSource::parse(action_source)?,
-        value: None,
-        currency: None,
-        identity: Identity::default(),
-        facts: Facts::default(),
+        ..bare_event(ActionSource::parse(action_source)?)
     };
     let limit = destination::max_age_of(platform, &event)?;
     let age = clock::from_postgres(now.into_inner()).micros_since(event.event_time);
     (age > i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)).then_some("expired")
+}
+
+/// The oldest age, in seconds, at which a platform takes any event; null for no platform.
+#[pg_extern(immutable, parallel_safe, name = "_longest_age")]
+fn longest_age(platform: &str) -> Option<i64> {
+    let age = |action_source| destination::max_age_of(platform, &bare_event(action_source));
+    let longest = ActionSource::ALL.into_iter().filter_map(age).max()?;
+    i64::try_from(longest.as_secs()).ok()
+}
+
+/// An event of which nothing is known but where it happened.
+fn bare_event(action_source: ActionSource) -> Event {
+    Event {
+        id: 0,
+        event_name: String::new(),
+        event_id: String::new(),
+        event_time: Timestamp(0),
+        action_source,
+        value: None,
+        currency: None,
+        identity: Identity::default(),
+        facts: Facts::default(),
+    }
 }
 
 /// The request body of one row, or why it would not be sent.

@@ -34,6 +34,12 @@ pub(crate) enum Error {
     /// Reading a table or view fails, with the name of an SQLSTATE.
     #[error("the relation cannot be read as its owner: {0}")]
     ReadFailed(String),
+    /// A key that the source cannot have.
+    #[error("a key has not the form of the source's keys")]
+    NotAKey,
+    /// A sweep that takes too long.
+    #[error("the view's rows of the time in question were not read within the time limit")]
+    SweepTooSlow,
     /// No order of day, month and year.
     #[error("date_order must be dmy, mdy or ymd")]
     UnknownDateOrder,
@@ -67,6 +73,7 @@ impl Error {
             Self::ViewGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             Self::CaptureFailed { code, .. } => *code,
             Self::NotReadable => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::SweepTooSlow => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::ReadFailed(_) => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
             Self::KeyTypeChanged => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -108,6 +115,12 @@ impl Error {
                 "It is read with search_path pg_catalog and row_security off; query it as its \
                  owner to see the error."
                     .into()
+            }
+            Self::NotAKey => {
+                "Keys are spelled as in capi.delivery: a text, or a JSON array of texts.".into()
+            }
+            Self::SweepTooSlow => {
+                "An index on the column behind event_time lets the view be read by time.".into()
             }
             Self::UnknownDateOrder => "dmy says that 02/03/1997 is the second of March.".into(),
         }

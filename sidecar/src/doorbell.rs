@@ -22,7 +22,7 @@ use crate::worker::{Tools, chain};
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// Pause between maintenance calls.
-const MAINTENANCE: Duration = Duration::from_secs(60 * 60);
+const MAINTENANCE: Duration = Duration::from_secs(10 * 60);
 
 /// How long a sidecar without the bell waits before it stands for election again.
 const ELECTION: Duration = Duration::from_secs(60);

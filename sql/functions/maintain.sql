@@ -19,7 +19,7 @@ begin
             return jsonb_build_object('table', t, 'partitions_made', made, 'more', true);
         end if;
     end loop;
-    return jsonb_build_object('partitions_made', 0, 'more', false);
+    return coalesce(capi._sweep_due(), '{"more": false}');
 exception
     when lock_not_available then
         return jsonb_build_object('skipped', 'a table is in use', 'more', false);

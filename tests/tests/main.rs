@@ -4,6 +4,7 @@ mod capture;
 mod catalog;
 mod checkout;
 mod complaints;
+mod completeness;
 mod crash;
 mod delivery;
 mod dump;

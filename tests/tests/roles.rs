@@ -121,6 +121,8 @@ async fn definer_functions_belong_to_the_owner_and_pin_their_search_path() {
         .column(
             "select p.oid::regprocedure from pg_proc p join pg_language l on l.oid = p.prolang
             where p.pronamespace = 'capi'::regnamespace and l.lanname in ('sql', 'plpgsql')
+                -- A procedure that commits can have no setting; it qualifies every name.
+                and p.prokind <> 'p'
                 and not coalesce(p.proconfig, '{}') @> '{\"search_path=pg_catalog, pg_temp\"}'",
         )
         .await;

@@ -1,6 +1,7 @@
 //! Drains the noted keys: reads, normalises and writes them in chunks. What fails is halved down to
 //! the bad key and put on record; the order commits.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use capi_core::capture::{Captured, capture};
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::{bell, gucs};
 
 /// Keys per subtransaction: large enough to be set-based, small enough to bound memory.
-const CHUNK: usize = 1_000;
+pub(super) const CHUNK: usize = 1_000;
 
 /// What a key adds to the time budget, so that a bulk load is not cut off for its size.
 const PER_KEY: Duration = Duration::from_millis(1);
@@ -34,7 +35,7 @@ pub(super) fn drain() {
     for (source, mut keys) in noted {
         keys.sort();
         for chunk in keys.chunks(CHUNK) {
-            capture_or_halve(source, &chunk, deadline);
+            capture_or_halve(source, &chunk, Effort { deadline, audits: false });
         }
     }
 }
@@ -46,9 +47,9 @@ pub(super) fn trial(id: i32) -> Option<String> {
         framed(|| {
             let source = source::get(id).expect("track has just written it");
             match source.some_key() {
-                Ok(Some(key)) => drop(capture_chunk(&source, &key)),
+                Ok(Some(key)) => drop(capture_chunk(&source, &key, false)),
                 // An empty view: reading no keys still checks names, types and rights.
-                Ok(None) => drop(capture_chunk(&source, &source.no_keys())),
+                Ok(None) => drop(capture_chunk(&source, &source.no_keys(), false)),
                 Err(e) => pgrx::error!("view cannot be read: {e}"),
             };
         });
@@ -66,26 +67,62 @@ pub(super) fn trial(id: i32) -> Option<String> {
     })
 }
 
-fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
-    if Instant::now() > deadline {
+/// How much a capture may cost, and whether it accounts for keys that the view does not show.
+#[derive(Clone, Copy)]
+pub(super) struct Effort {
+    pub(super) deadline: Instant,
+    /// For keys that are expected to be in the view, unlike those that a trigger noted.
+    pub(super) audits: bool,
+}
+
+/// What became of keys, by the number of rows.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// New events.
+    pub(super) captured: usize,
+    /// Rows that wait for consent.
+    pub(super) waiting: usize,
+    /// Keys whose capture failed.
+    pub(super) failed: usize,
+    /// Keys that the view does not show; counted by an audit only.
+    pub(super) vanished: usize,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.captured += other.captured;
+        self.waiting += other.waiting;
+        self.failed += other.failed;
+        self.vanished += other.vanished;
+    }
+}
+
+pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
+    let left = effort.deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
         // Not even read: the order has waited long enough.
         return out_of_time(id, keys);
     }
-    let left = deadline.saturating_duration_since(Instant::now());
     let (outcome, late) = limited(left, || {
         subtransaction(Ending::Keep, || {
             framed(|| {
                 let source = source::get(id).filter(|s| s.tracked)?;
-                Some((capture_chunk(&source, keys), source.abort))
+                Some((capture_chunk(&source, keys, effort.audits), source.abort))
             })
         })
     });
     match outcome {
-        Ok(None) => {}
+        Ok(None) => Tally::default(),
         Ok(Some((chunk, true))) if !chunk.failed.is_empty() => refuse_order(&chunk.failed[0]),
         Ok(Some((chunk, _))) => {
             settle(id, chunk.well);
+            if !chunk.vanished.is_empty() {
+                on_vanished(id, &chunk.vanished);
+            }
+            let failed = chunk.failed.len();
             on_record(id, chunk.failed);
+            let (captured, waiting) = (chunk.fresh, chunk.waiting);
+            Tally { captured, waiting, failed, vanished: chunk.vanished.len() }
         }
         Err(failure) => {
             let arbitrating = write::was_arbitrating();
@@ -102,23 +139,28 @@ fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
             }
             match keys.halves() {
                 Some((left, right)) if failure.is_of_a_row() => {
-                    capture_or_halve(id, &left, deadline);
-                    capture_or_halve(id, &right, deadline);
+                    let mut tally = capture_or_halve(id, &left, effort);
+                    tally.add(&capture_or_halve(id, &right, effort));
+                    tally
                 }
                 // Another transaction has just written the same event, and under REPEATABLE READ
                 // this one cannot see it: it exists.
-                None if arbitrating && failure.is_of_the_snapshot() => {}
-                _ => on_record(id, failed(keys, &sqlstate(code), &condition(code))),
+                None if arbitrating && failure.is_of_the_snapshot() => Tally::default(),
+                _ => {
+                    on_record(id, failed(keys, &sqlstate(code), &condition(code)));
+                    Tally { failed: keys.len(), ..Tally::default() }
+                }
             }
         }
     }
 }
 
-fn out_of_time(id: i32, keys: &Keys) {
+fn out_of_time(id: i32, keys: &Keys) -> Tally {
     if aborts(id) {
         Error::Refused { field: "row", reason: "time_budget".into() }.raise();
     }
     on_record(id, failed(keys, "57014", "time_budget"));
+    Tally { failed: keys.len(), ..Tally::default() }
 }
 
 /// What became of a chunk that was not rolled back.
@@ -127,24 +169,37 @@ struct Chunk {
     well: Vec<String>,
     /// Rows that broke a rule.
     failed: Vec<Failed>,
+    /// New events.
+    fresh: usize,
+    /// Rows that wait for consent.
+    waiting: usize,
+    /// Keys that the view does not show, if that is asked for.
+    vanished: Vec<String>,
 }
 
 /// Reads, normalises and writes.
-fn capture_chunk(source: &Source, keys: &Keys) -> Chunk {
+fn capture_chunk(source: &Source, keys: &Keys, audits: bool) -> Chunk {
     let rows = source.read(keys).unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
+    let mut vanished = Vec::new();
+    if audits {
+        let shown: HashSet<&str> = rows.iter().map(|(key, _)| key.as_str()).collect();
+        vanished = keys.texts();
+        vanished.retain(|key| !shown.contains(key.as_str()));
+    }
     let now = clock::now();
     let mut events = Vec::with_capacity(rows.len());
     let mut failed = Vec::new();
+    let mut waiting = 0;
     for (key, row) in rows {
         let name = row.0.get("event_name").and_then(|name| name.as_str()).map(str::to_owned);
         match capture(row, &source.options, now) {
             Captured::Event(event) => events.push(Keyed { key, event }),
-            Captured::Waiting => {}
+            Captured::Waiting => waiting += 1,
             Captured::Fault(fault) => failed.push(Failed::by_rule(key, name, &fault)),
         }
     }
     if events.is_empty() {
-        return Chunk { well: Vec::new(), failed };
+        return Chunk { well: Vec::new(), failed, fresh: 0, waiting, vanished };
     }
     // One order everywhere, so that two transactions with the same keys cannot lock each other.
     let integers = matches!(keys, Keys::Integers(_));
@@ -159,11 +214,11 @@ fn capture_chunk(source: &Source, keys: &Keys) -> Chunk {
         bell::mark();
     }
     let well = events.into_iter().map(|e| e.key).filter(|k| failed.iter().all(|f| f.key != *k));
-    Chunk { well: well.collect(), failed }
+    Chunk { well: well.collect(), failed, fresh, waiting, vanished }
 }
 
 /// The settings that a view is read with and the outbox is written with.
-fn framed<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn framed<T>(work: impl FnOnce() -> T) -> T {
     let lock_timeout = gucs::lock_timeout().as_millis().to_string();
     with_settings(
         &[
@@ -219,11 +274,18 @@ fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed]) {
 }
 
 /// Closes the open errors of keys that went well. What cannot be closed now stays open.
-fn settle(id: i32, keys: Vec<String>) {
+pub(super) fn settle(id: i32, keys: Vec<String>) {
     if let Some(owner) = source::owner()
         && !keys.is_empty()
     {
         tried(|| write::settle(owner, id, keys));
+    }
+}
+
+/// Closes the open errors of rows that the view shows no more.
+fn on_vanished(id: i32, keys: &[String]) {
+    if let Some(owner) = source::owner() {
+        tried(|| write::vanish(owner, id, keys));
     }
 }
 

@@ -6,13 +6,20 @@
 //! (`write.rs`). The checkout wins: what fails is rolled back to a subtransaction and put on
 //! record, and the order commits.
 
+use std::time::Duration;
+
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
+
+use drain::Tally;
+use source::Stretch;
 
 pub(crate) mod clock;
 mod drain;
 pub(crate) mod guard;
 mod pending;
 mod source;
+mod sweep;
 mod timer;
 mod write;
 
@@ -52,6 +59,72 @@ fn _capture<'a>(
 #[pg_extern(volatile, name = "_trial")]
 fn trial(source: i32) -> Option<String> {
     drain::trial(source)
+}
+
+/// Captures rows by their keys, whether or not a trigger noted them. Returns numbers of rows: new
+/// events, rows that wait for consent, failures, keys that the view does not show.
+#[expect(clippy::needless_pass_by_value, reason = "SQL arguments come by value")]
+#[pg_extern(volatile, name = "_recapture")]
+fn recapture(
+    source: i32,
+    keys: Vec<String>,
+    limit_ms: i64,
+) -> TableIterator<
+    'static,
+    (name!(captured, i64), name!(waiting, i64), name!(failed, i64), name!(vanished, i64)),
+> {
+    let tally = sweep::recapture(source, &keys, milliseconds(limit_ms));
+    let Tally { captured, waiting, failed, vanished } = tally;
+    TableIterator::once((count(captured), count(waiting), count(failed), count(vanished)))
+}
+
+/// Compares the view's rows of a time with the outbox, at most `page` of them, and captures what is
+/// missing. No row where nothing is to be captured: not tracked, or `capi.capture` is off.
+/// `last_time` and `last_key` are null when the end was reached, else where to go on.
+#[expect(
+    clippy::type_complexity,
+    clippy::too_many_arguments,
+    reason = "the row type and the arguments of an SQL function"
+)]
+#[pg_extern(volatile, name = "_sweep_page")]
+fn sweep_page(
+    source: i32,
+    since: TimestampWithTimeZone,
+    until: TimestampWithTimeZone,
+    after_time: Option<TimestampWithTimeZone>,
+    after_key: Option<&str>,
+    page: i32,
+    limit_ms: i64,
+    insist: bool,
+) -> TableIterator<
+    'static,
+    (
+        name!(last_time, Option<TimestampWithTimeZone>),
+        name!(last_key, Option<String>),
+        name!(scanned, i64),
+        name!(missing, i64),
+        name!(captured, i64),
+        name!(waiting, i64),
+        name!(failed, i64),
+    ),
+> {
+    let rows = usize::try_from(page).unwrap_or(1).max(1);
+    let stretch = Stretch { since, until, after: after_time.zip(after_key), rows };
+    let swept = sweep::page(source, &stretch, milliseconds(limit_ms), insist);
+    TableIterator::new(swept.into_iter().map(|swept| {
+        let (last_time, last_key) = swept.last.unzip();
+        let Tally { captured, waiting, failed, .. } = swept.tally;
+        let (scanned, missing) = (count(swept.scanned), count(swept.missing));
+        (last_time, last_key, scanned, missing, count(captured), count(waiting), count(failed))
+    }))
+}
+
+fn milliseconds(limit: i64) -> Duration {
+    Duration::from_millis(u64::try_from(limit).unwrap_or(0))
+}
+
+fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// Tells every backend, at commit, to read the sources anew.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use capi_core::capture::{Options, Row};
 use capi_core::field::{self, Kind};
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use pgrx::spi::{OwnedPreparedStatement, SpiClient};
 use pgrx::{JsonB, PgOid, spi};
@@ -279,7 +280,84 @@ fn select(shape: &KeyShape, expressions: &[String], view: &str) -> String {
     }
 }
 
+/// A stretch of a view, by event time.
+pub(super) struct Stretch<'a> {
+    /// Not before this.
+    pub(super) since: TimestampWithTimeZone,
+    /// Before this.
+    pub(super) until: TimestampWithTimeZone,
+    /// Behind this row: its time and key.
+    pub(super) after: Option<(TimestampWithTimeZone, &'a str)>,
+    /// At most this many rows.
+    pub(super) rows: usize,
+}
+
+/// What makes the event of a view's row.
+pub(super) struct Identity {
+    pub(super) time: TimestampWithTimeZone,
+    pub(super) key: String,
+    /// Name and id of the event, where both are there.
+    pub(super) event: Option<(String, String)>,
+}
+
 impl Source {
+    /// Reads what makes the events of a stretch of rows, in the order of time and key.
+    pub(super) fn stretch(&self, of: &Stretch<'_>) -> Result<Vec<Identity>, spi::Error> {
+        let key = match &self.shape {
+            KeyShape::Integer(name) => format!("v.{}::text", spi::quote_identifier(name)),
+            KeyShape::Texts(keys) => {
+                let columns: Vec<String> = keys
+                    .iter()
+                    .map(|(name, _)| format!("v.{}::text", spi::quote_identifier(name)))
+                    .collect();
+                match columns.as_slice() {
+                    [one] => one.clone(),
+                    many => format!("jsonb_build_array({})::text", many.join(", ")),
+                }
+            }
+        };
+        let query = format!(
+            "select v.event_time, {key}, v.event_name::text, v.event_id::text from {} v
+            where v.event_time >= $1 and v.event_time < $2
+                and ($3::timestamptz is null
+                    or v.event_time >= $3 and (v.event_time, ({key}) collate \"C\") > ($3, $4 collate \"C\"))
+            order by v.event_time, ({key}) collate \"C\" limit {}",
+            self.view, of.rows
+        );
+        let (after_time, after_key) = of.after.unzip();
+        let arguments = [of.since.into(), of.until.into(), after_time.into(), after_key.into()];
+        as_reader(self.view_owner, || {
+            Spi::connect(|client| {
+                let mut found = Vec::new();
+                for row in client.select(query.as_str(), None, &arguments)? {
+                    let Some(time) = row.get::<TimestampWithTimeZone>(1)? else { continue };
+                    let key = row.get::<String>(2)?.unwrap_or_default();
+                    let event = row.get::<String>(3)?.zip(row.get::<String>(4)?);
+                    found.push(Identity { time, key, event });
+                }
+                Ok(found)
+            })
+        })
+    }
+
+    /// Keys from their texts as the outbox stores them; `None` where one is no key of this source.
+    pub(super) fn keys_of(&self, texts: &[String]) -> Option<Keys> {
+        match &self.shape {
+            KeyShape::Integer(_) => {
+                texts.iter().map(|key| key.parse().ok()).collect::<Option<_>>().map(Keys::Integers)
+            }
+            KeyShape::Texts(columns) if columns.len() == 1 => {
+                Some(Keys::Texts(texts.iter().map(|key| vec![key.clone()]).collect()))
+            }
+            KeyShape::Texts(columns) => texts
+                .iter()
+                .map(|key| serde_json::from_str::<Vec<String>>(key).ok())
+                .map(|key| key.filter(|key| key.len() == columns.len()))
+                .collect::<Option<_>>()
+                .map(Keys::Texts),
+        }
+    }
+
     /// Reads the view's rows of some keys, as the view's owner and in a security-restricted
     /// operation: nothing that the view calls gets a right on `capi`.
     pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {

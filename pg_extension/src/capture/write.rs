@@ -118,7 +118,12 @@ do update set times = capture_error.times + 1, last_at = clock_timestamp(),
 
 /// What went well after all.
 const SETTLE: &str = "
-update capi.capture_error set resolved_at = clock_timestamp()
+update capi.capture_error set resolved_at = clock_timestamp(), resolution = 'captured'
+where source = $1 and key = any ($2) and resolved_at is null";
+
+/// What is no conversion any more.
+const VANISH: &str = "
+update capi.capture_error set resolved_at = clock_timestamp(), resolution = 'vanished'
 where source = $1 and key = any ($2) and resolved_at is null";
 
 /// A statement that a backend plans once.
@@ -325,6 +330,21 @@ pub(super) fn settle(owner: pg_sys::Oid, source: i32, keys: Vec<String>) {
     .unwrap_or_else(|e| pgrx::error!("capture errors cannot be settled: {e}"));
 }
 
+/// Closes the open errors of rows that are gone, as the schema's owner.
+pub(super) fn vanish(owner: pg_sys::Oid, source: i32, keys: &[String]) {
+    as_role(owner, || {
+        Spi::connect_mut(|client| {
+            client.update(VANISH, None, &[source.into(), keys.to_vec().into()]).map(drop)
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("capture errors cannot be settled: {e}"));
+}
+
+/// What makes an event of a source unique.
+pub(super) fn event_hash(source: &Source, event_name: &str, event_id: &str) -> [u8; 16] {
+    fingerprint(&[&source.name, event_name, event_id])
+}
+
 /// Counts failed captures, as the schema's owner: a sequence outlives rollback.
 pub(super) fn count(owner: pg_sys::Oid, failed: usize) {
     as_role(owner, || {
@@ -344,7 +364,7 @@ pub(super) fn count(owner: pg_sys::Oid, failed: usize) {
 impl Columns {
     fn of(source: &Source, keyed: &Keyed) -> Self {
         let NewEvent { event, refused, dropped } = keyed.event.as_ref();
-        let hash = fingerprint(&[&source.name, &event.event_name, &event.event_id]);
+        let hash = event_hash(source, &event.event_name, &event.event_id);
         let mut key_hash = [0; 8];
         key_hash.copy_from_slice(&fingerprint(&[&keyed.key])[..8]);
         let json =

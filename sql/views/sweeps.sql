@@ -1,0 +1,4 @@
+create or replace view capi.sweeps as
+select s.name as source, s.conversions_name as conversions, w.since, w.until, w.started_at, w.finished_at,
+    w.scanned, w.missing, w.captured, w.failed, w.trouble
+from capi.sweep w join capi.source s using (source);
