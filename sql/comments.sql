@@ -19,6 +19,8 @@ comment on table capi.attempt is 'One send of a batch: who, when, HTTP status, t
 comment on table capi.receipt is 'The final outcome of one event at one destination.';
 comment on table capi.capture_error is 'Captures that failed while their order committed: key, SQLSTATE and rule, never a value.';
 comment on column capi.capture_error.resolution is 'captured, or vanished: the view did not show the row any more.';
+comment on table capi.withdrawal is 'Consent that changed after the capture, the latest state per key: who withdrew what, when. Carving and claiming obey it.';
+comment on table capi.forgotten is 'Salted digests of forgotten persons: the block against capturing the past again.';
 comment on table capi.sweep is 'How far the daily sweep of each source has come. Read capi.sweeps instead.';
 comment on table capi.backfill is 'Captures of rows from before the tracking. Read capi.backfills instead.';
 comment on sequence capi.event is 'Ids of outbox rows.';
@@ -51,6 +53,13 @@ comment on procedure capi.backfill(regclass, timestamptz, timestamptz, boolean, 
 comment on function capi._sweep_due() is 'One step of the sweeps that maintenance makes.';
 comment on function capi._backfill_open(regclass, timestamptz, timestamptz, boolean) is 'Finds or begins a backfill.';
 comment on function capi._backfill_page(bigint, integer) is 'One page of a backfill; false when it is done.';
+comment on function capi.withdraw(regclass, text, text[], text) is 'Withdraws consent for the events of a row (key as in capi.delivery) that are captured already: to all or to the named destinations or platforms. What waits is suppressed; what is under way or delivered cannot be called back. Returns the number of deliveries that it stops.';
+comment on function capi.forget(regclass, text, text) is 'Erases a person from the events of a row: identifiers, click ids, addresses and URLs, in one transaction, and blocks what is not sent yet. Says what was delivered before and what ages out later.';
+comment on function capi.find_person(text, text, text) is 'Rows whose events hold a mail address, phone or external id, given in clear or as a digest. Scans the whole outbox.';
+comment on function capi.forget_person(text, text, text, text) is 'capi.forget for every row that capi.find_person finds.';
+comment on function capi._forget(integer, text, text) is 'Empties what is stored of a row''s events.';
+comment on function capi._withdrawn(integer, text, timestamptz, text, text) is 'Why a destination may not have an event any more: withdrawn, forgotten, or null.';
+comment on function capi._without_withdrawn(capi.batch) is 'The events of a batch whose consent still stands; settles the others.';
 comment on function capi.preview(text, anyelement, text) is 'The exact request body that a row of a conversion view would be sent with, before or after tracking; or why it would not be sent.';
 comment on function capi.handshake() is 'For the sidecar: versions, instance name, whether this database may send, and the session''s rights.';
 comment on function capi.destinations() is 'For the sidecar: destinations with settings and the name of their credential.';

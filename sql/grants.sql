@@ -25,7 +25,7 @@ to capi_sidecar;
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.capture_error, capi.era,
     capi.source_version, capi.sweeps, capi.backfills
 to capi_analyst, capi_admin;
-grant select on capi.destination_version to capi_admin;
+grant select on capi.destination_version, capi.withdrawal to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
 grant execute on function
     capi.status(),
@@ -49,6 +49,10 @@ grant execute on function
     capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text),
     capi.untrack(regclass, regclass),
     capi.recapture(regclass, text[]),
+    capi.withdraw(regclass, text, text[], text),
+    capi.forget(regclass, text, text),
+    capi.find_person(text, text, text),
+    capi.forget_person(text, text, text, text),
     capi.sweep(regclass, interval),
     capi._backfill_open(regclass, timestamptz, timestamptz, boolean),
     capi._backfill_page(bigint, integer),

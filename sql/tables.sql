@@ -12,6 +12,7 @@ create table capi.installation (
     admin_role text not null,
     generation integer not null default 0, -- raised when transaction ids went backwards
     adopted_era bigint,                -- the era that may send; another one is a copy
+    salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), -- of capi.forgotten
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 );
@@ -237,6 +238,26 @@ create unique index capture_error_open on capi.capture_error (source, key) where
 
 -- Counts failed captures whether or not the table above could be written: a sequence outlives rollback.
 create sequence capi.capture_failures as bigint;
+
+-- Consent that changed after the capture, the latest state per key of a source. Carve and claim
+-- obey it for events captured before; later events have their own consent.
+create table capi.withdrawal (
+    source integer not null references capi.source,
+    key text not null,
+    refused text[] not null,             -- as in capi.outbox; empty: given again
+    reason text not null constraint reason_known check (reason in ('withdrawn', 'forgotten')),
+    at timestamptz not null default clock_timestamp(),
+    by_role text not null default session_user,
+    note text,
+    primary key (source, key)
+);
+create index withdrawal_at on capi.withdrawal (at);
+
+-- Digests of forgotten persons, salted: what happened before must not come back by a backfill.
+create table capi.forgotten (
+    salted bytea primary key,
+    at timestamptz not null default clock_timestamp()
+);
 
 -- How far the daily sweep of a source has come, and how the last one ended.
 create table capi.sweep (

@@ -95,6 +95,16 @@ pub struct NewEvent {
     pub dropped: BTreeMap<String, String>,
 }
 
+impl NewEvent {
+    /// Leaves of the event what a refused one has: nothing of the person.
+    pub fn blank(&mut self) {
+        self.event.identity = Identity::default();
+        self.event.facts.0.retain(|field, _| field == "order_id");
+        self.dropped.clear();
+        self.refused = Consent::Refused.refused();
+    }
+}
+
 /// Why a row cannot be an event. Holds no value of the row but its event name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

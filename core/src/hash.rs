@@ -84,6 +84,15 @@ pub fn fingerprint(parts: &[&str]) -> [u8; 16] {
     out
 }
 
+/// The SHA-256 over a salt and a digest's hex digits: finds a person again without keeping the
+/// digest, which can be guessed.
+pub fn salted(salt: &[u8], digest: &Digest) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(salt);
+    hasher.update(digest.0.as_bytes());
+    hasher.finalize().into()
+}
+
 fn is_hex64(value: &str) -> bool {
     value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit())
 }

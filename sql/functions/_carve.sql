@@ -68,7 +68,7 @@ begin
             select o.*
             from unnest(stragglers) x
             cross join lateral (
-                select i.id, i.captured_at, i.xid as place, i.source, i.refused, i.event_name,
+                select i.id, i.captured_at, i.xid as place, i.source, i.key, i.refused, i.event_name,
                     i.action_source, i.event_time
                 from capi.outbox i
                 where i.era = c.era
@@ -84,7 +84,7 @@ begin
             limit p_limit
         ),
         later as (
-            select o.id, o.captured_at, o.xid as place, o.source, o.refused, o.event_name,
+            select o.id, o.captured_at, o.xid as place, o.source, o.key, o.refused, o.event_name,
                 o.action_source, o.event_time
             from capi.outbox o
             where not older
@@ -98,7 +98,7 @@ begin
         ),
         -- Nobody writes rows of older eras any more, so their ids are a safe order.
         earlier as (
-            select o.id, o.captured_at, '0'::xid8 as place, o.source, o.refused, o.event_name,
+            select o.id, o.captured_at, '0'::xid8 as place, o.source, o.key, o.refused, o.event_name,
                 o.action_source, o.event_time
             from capi.outbox o
             where older and o.era <> c.era and o.id > c.older_id
@@ -121,6 +121,8 @@ begin
                     when older and capi._is_settled_or_open(n.id, n.captured_at, p_destination)
                         then 'elsewhere'
                     when capi._refuses(n.refused, d.platform, d.name) then 'suppressed'
+                    when capi._withdrawn(n.source, n.key, n.captured_at, d.platform, d.name) is not null
+                        then capi._withdrawn(n.source, n.key, n.captured_at, d.platform, d.name)
                     else coalesce(
                         capi._fate(d.platform, n.event_name, n.action_source, n.event_time,
                             clock_timestamp()),
@@ -130,9 +132,10 @@ begin
         ),
         settled as (
             insert into capi.receipt as r (event, captured_at, destination, status, reason)
-            select j.id, j.captured_at, p_destination, j.fate::capi.receipt_status,
+            select j.id, j.captured_at, p_destination,
+                case when j.fate in ('withdrawn', 'forgotten') then 'suppressed' else j.fate end::capi.receipt_status,
                 case j.fate when 'suppressed' then 'consent_refused' when 'expired' then 'too_old'
-                    else 'unknown_event' end
+                    when 'withdrawn' then 'withdrawn' when 'forgotten' then 'forgotten' else 'unknown_event' end
             from judged j
             where j.fate not in ('send', 'elsewhere')
             on conflict do nothing

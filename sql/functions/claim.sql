@@ -37,37 +37,46 @@ begin
         return;
     end if;
 
-    select * into b from capi.batch x
-    where x.destination = p_destination
-        and (x.state = 'ready' and x.due_at <= clock_timestamp()
-            or x.state = 'leased' and x.lease_until < clock_timestamp())
-    order by x.due_at, x.batch
-    limit 1
-    for update skip locked;
+    loop
+        select * into b from capi.batch x
+        where x.destination = p_destination
+            and (x.state = 'ready' and x.due_at <= clock_timestamp()
+                or x.state = 'leased' and x.lease_until < clock_timestamp())
+        order by x.due_at, x.batch
+        limit 1
+        for update skip locked;
 
-    if not found then
-        -- Few open batches: an outage grows no queue.
-        if (select count(*) from capi.batch x where x.destination = p_destination) >= 16 then
-            return;
+        if not found then
+            -- Few open batches: an outage grows no queue.
+            if (select count(*) from capi.batch x where x.destination = p_destination) >= 16 then
+                return;
+            end if;
+            select c.events, c.captured_from, c.captured_to
+            into b.events, b.captured_from, b.captured_to
+            from capi._carve(p_destination, p_batch_limit) c;
+            if b.events is null then
+                return;
+            end if;
+            b.tries := 0;
+            b.unknown := 0;
         end if;
-        select c.events, c.captured_from, c.captured_to
-        into b.events, b.captured_from, b.captured_to
-        from capi._carve(p_destination, p_batch_limit) c;
-        if b.events is null then
-            return;
-        end if;
-        b.tries := 0;
-        b.unknown := 0;
-    end if;
 
-    at := clock_timestamp();
-    if b.state = 'leased' then
-        -- Its worker died or froze between send and record: nobody knows whether it was sent.
-        update capi.attempt a set outcome = 'unknown', finished_at = at, reason = 'lease_expired'
-        where a.attempt = b.attempt and a.started_at = b.attempt_started_at and a.outcome = 'sending';
-        b.unknown := b.unknown + 1;
-        b.tries := b.tries + 1;
-    end if;
+        at := clock_timestamp();
+        if b.state = 'leased' then
+            -- Its worker died or froze between send and record: nobody knows whether it was sent.
+            update capi.attempt a set outcome = 'unknown', finished_at = at, reason = 'lease_expired'
+            where a.attempt = b.attempt and a.started_at = b.attempt_started_at and a.outcome = 'sending';
+            b.unknown := b.unknown + 1;
+            b.tries := b.tries + 1;
+        end if;
+        -- Consent may have been withdrawn since the batch was made. The day is for withdrawals whose
+        -- transaction was open then.
+        exit when b.batch is null
+            or not exists (select from capi.withdrawal w where w.at > b.created_at - interval '1 day');
+        b.events := capi._without_withdrawn(b);
+        exit when b.events is not null;
+        delete from capi.batch x where x.batch = b.batch;
+    end loop;
 
     b.token := gen_random_uuid();
     b.attempt := nextval('capi.attempt_id');
@@ -79,7 +88,7 @@ begin
         returning x.batch into b.batch;
     else
         update capi.batch x
-        set state = 'leased', token = b.token, worker = p_worker, lease_until = at + p_lease,
+        set events = b.events, state = 'leased', token = b.token, worker = p_worker, lease_until = at + p_lease,
             attempt = b.attempt, attempt_started_at = at, unknown = b.unknown, tries = b.tries
         where x.batch = b.batch;
     end if;

@@ -3,5 +3,6 @@ select s.source, s.name, s.conversions_name as conversions, s.tracked, s.options
     array(
         select d.name from capi.route r join capi.destination d on d.destination = r.destination
         where r.source = s.source and r.until is null order by d.name
-    ) as destinations
+    ) as destinations,
+    s.relation, s.tracked_since
 from capi.source s;

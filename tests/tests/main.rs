@@ -5,6 +5,7 @@ mod catalog;
 mod checkout;
 mod complaints;
 mod completeness;
+mod consent;
 mod crash;
 mod delivery;
 mod dump;

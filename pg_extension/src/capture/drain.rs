@@ -8,6 +8,7 @@ use capi_core::capture::{Captured, capture};
 use pgrx::prelude::*;
 
 use super::clock;
+use super::forgotten;
 use super::guard::{Ending, condition, sqlstate, subtransaction, with_settings};
 use super::pending::{self, Keys};
 use super::source::{self, Source};
@@ -200,6 +201,9 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool) -> Chunk {
     }
     if events.is_empty() {
         return Chunk { well: Vec::new(), failed, fresh: 0, waiting, vanished };
+    }
+    if source.salt.is_some() {
+        forgotten::blank(source, &mut events);
     }
     // One order everywhere, so that two transactions with the same keys cannot lock each other.
     let integers = matches!(keys, Keys::Integers(_));

@@ -16,6 +16,7 @@ use source::Stretch;
 
 pub(crate) mod clock;
 mod drain;
+mod forgotten;
 pub(crate) mod guard;
 mod pending;
 mod source;

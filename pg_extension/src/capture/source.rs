@@ -29,6 +29,8 @@ pub(super) struct Source {
     pub(super) options: Options,
     /// Owner of the schema `capi`.
     pub(super) owner: pg_sys::Oid,
+    /// The salt of forgotten persons' digests, if anybody was ever forgotten.
+    pub(super) salt: Option<Vec<u8>>,
     view_owner: pg_sys::Oid,
     shape: KeyShape,
     columns: Vec<Column>,
@@ -157,7 +159,8 @@ fn load(
 ) -> Result<Option<(Source, pg_sys::Oid)>, spi::Error> {
     let found = client.select(
         "select s.name, s.version, s.tracked, s.options, s.key_columns, s.conversions::oid, c.relowner,
-            n.nspname::text, c.relname::text, capi._era(i.generation)
+            n.nspname::text, c.relname::text, capi._era(i.generation),
+            case when exists (select from capi.forgotten) then i.salt end
         from capi.source s
         cross join capi.installation i
         left join pg_catalog.pg_class c on c.oid = s.conversions
@@ -239,6 +242,7 @@ fn load(
         options: Options::from_json(&options),
         view_owner,
         era: row.get::<i64>(10)?.ok_or_else(missing)?,
+        salt: row.get::<Vec<u8>>(11)?,
         owner,
         shape,
         columns,

@@ -94,10 +94,20 @@ const INSERT_TYPES: [pg_sys::Oid; 18] = [
 
 /// What holds the keys that were not new.
 const EXISTING: &str = "
-select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false)
+select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false),
+    coalesce(w.refused, o.refused)
 from capi.event_key k
 left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
+left join capi.withdrawal w on w.source = o.source and w.key = o.key
 where k.hash = any ($1)";
+
+/// Consent that has changed since the capture; a person once forgotten stays so.
+const WITHDRAW: &str = "
+insert into capi.withdrawal as w (source, key, refused, reason, note)
+values ($1, $2, $3, 'withdrawn', 'the row says so')
+on conflict (source, key) do update
+set refused = excluded.refused, at = clock_timestamp(), by_role = session_user, note = excluded.note
+where w.reason <> 'forgotten'";
 
 /// Until its transaction commits a row may be rewritten: SET CONSTRAINTS ALL IMMEDIATE fires before
 /// the order is complete.
@@ -254,12 +264,15 @@ fn existing(
             row.get::<TimestampWithTimeZone>(4)?,
             row.get::<bool>(5)?,
         ) {
-            held.insert(*hash.as_bytes(), (key_hash, event, captured_at, mine));
+            let refused = row.get::<Vec<String>>(6)?;
+            held.insert(*hash.as_bytes(), (key_hash, event, captured_at, mine, refused));
         }
     }
     let mut failed = Vec::new();
     for (keyed, column) in known {
-        let Some((key_hash, event, captured_at, mine)) = held.get(&column.hash) else { continue };
+        let Some((key_hash, event, captured_at, mine, refused)) = held.get(&column.hash) else {
+            continue;
+        };
         if *key_hash != column.key_hash {
             failed.push(Failed {
                 key: keyed.key.clone(),
@@ -286,6 +299,13 @@ fn existing(
                     column.facts.as_str().into(),
                     column.dropped.as_str().into(),
                 ],
+            )?;
+        } else if refused.as_ref().is_some_and(|before| *before != keyed.event.refused) {
+            let now = keyed.event.refused.clone();
+            client.update(
+                WITHDRAW,
+                None,
+                &[source.id.into(), keyed.key.as_str().into(), now.into()],
             )?;
         }
     }

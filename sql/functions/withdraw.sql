@@ -1,0 +1,47 @@
+create or replace function capi.withdraw(
+    source regclass,
+    key text,
+    destinations text[] default null,
+    note text default null
+) returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    refused text[] := coalesce(destinations, '{*}');
+    unknown text;
+    n bigint := 0;
+    tracked record;
+begin
+    select x into unknown from unnest(destinations) x
+    where not exists (select from capi.destination d where x in (d.name, d.platform)) limit 1;
+    if unknown is not null or destinations = '{}' then
+        raise exception 'destinations must name destinations or platforms' using errcode = 'invalid_parameter_value',
+            hint = 'Leave them out to withdraw from all. capi.status() lists the names.';
+    end if;
+    if not exists (select from capi.source s where s.relation = source) then
+        raise exception '% was never tracked', source using errcode = 'undefined_object',
+            hint = 'capi.sources lists what is.';
+    end if;
+    for tracked in
+        select s.source as id, array(select distinct r.destination from capi.route r where r.source = s.source) as routes
+        from capi.source s where s.relation = source order by s.source
+    loop
+        insert into capi.withdrawal as w (source, key, refused, reason, note)
+        values (tracked.id, key, refused, 'withdrawn', note)
+        on conflict on constraint withdrawal_pkey do update
+        set refused = array(select distinct x from unnest(w.refused || excluded.refused) x order by x),
+            at = clock_timestamp(), by_role = session_user, note = excluded.note;
+        n := n + (
+            select count(*)
+            from capi.delivery d
+            where d.source = (select s.name from capi.source s where s.source = tracked.id) and d.key = withdraw.key
+                and d.status in ('pending', 'retrying')
+                and capi._refuses(refused, d.platform, d.destination));
+    end loop;
+    return n;
+end
+$$;
