@@ -112,22 +112,21 @@ begin
         ),
         judged as materialized (
             select n.id, n.captured_at, n.place,
-                case
-                    when not exists (
-                        select from capi.route r
-                        where r.source = n.source and r.destination = p_destination
-                            and n.captured_at >= r.since and (r.until is null or n.captured_at < r.until)
-                    ) then 'elsewhere'
-                    when older and capi._is_settled_or_open(n.id, n.captured_at, p_destination)
-                        then 'elsewhere'
-                    when capi._refuses(n.refused, d.platform, d.name) then 'suppressed'
-                    when capi._withdrawn(n.source, n.key, n.captured_at, d.platform, d.name) is not null
-                        then capi._withdrawn(n.source, n.key, n.captured_at, d.platform, d.name)
-                    else coalesce(
-                        capi._fate(d.platform, n.event_name, n.action_source, n.event_time,
-                            clock_timestamp()),
-                        'send')
-                end as fate
+                coalesce(
+                    case
+                        when not exists (
+                            select from capi.route r
+                            where r.source = n.source and r.destination = p_destination
+                                and n.captured_at >= r.since and (r.until is null or n.captured_at < r.until)
+                        ) then 'elsewhere'
+                        when older and capi._is_settled_or_open(n.id, n.captured_at, p_destination)
+                            then 'elsewhere'
+                    end,
+                    capi._withdrawn(n.source, n.key, n.captured_at, d.platform, d.name),
+                    case when capi._refuses(n.refused, d.platform, d.name) then 'suppressed' end,
+                    capi._fate(d.platform, n.event_name, n.action_source, n.event_time, clock_timestamp()),
+                    'send'
+                ) as fate
             from next n
         ),
         settled as (
