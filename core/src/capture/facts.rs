@@ -1,0 +1,165 @@
+//! Facts: what is stored in clear, checked and typed field by field.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Row, scalar, shape, timestamp};
+use crate::event::Facts;
+use crate::field::{self, Class, Field, Kind};
+use crate::identity::{self, DropReason};
+use crate::money::Amount;
+use crate::time::Timestamp;
+
+/// Longest text of a fact, in bytes.
+pub(super) const LONGEST_TEXT: usize = 4096;
+
+/// What asks for restricted use of the event. A value that cannot be read is kept as the word
+/// [`UNREADABLE`]: dropping it would let the event go unrestricted.
+const RESTRICTIONS: [&str; 3] =
+    ["data_processing_options", "data_processing_options_country", "data_processing_options_state"];
+
+/// Stands for a restriction that nobody can read; no destination sends such an event.
+const UNREADABLE: &str = "unreadable";
+
+/// Fields with a fixed set of words; upper case is forgiven.
+const WORDS: &[(&str, &[&str])] = &[
+    ("delivery_category", shape::DELIVERY_CATEGORIES),
+    // `…/conversions-api/business-messaging`, read 2026-09-12.
+    ("messaging_channel", &["whatsapp", "messenger", "instagram"]),
+    // `…/conversions-api/parameters/server-event`, read 2026-09-12.
+    (
+        "customer_segmentation",
+        &[
+            "new_customer_to_business",
+            "new_customer_to_business_line",
+            "new_customer_to_product_area",
+            "new_customer_to_medium",
+            "existing_customer_to_business",
+            "existing_customer_to_business_line",
+            "existing_customer_to_product_area",
+            "existing_customer_to_medium",
+            "customer_in_loyalty_program",
+        ],
+    ),
+];
+
+/// Every fact of a row.
+pub(super) fn facts(
+    row: &Row,
+    event_time: Timestamp,
+    dropped: &mut BTreeMap<String, String>,
+) -> Facts {
+    let mut facts = Map::new();
+    for field in field::FIELDS {
+        if !matches!(field.class, Class::Clear | Class::Fact) {
+            continue;
+        }
+        let Some(value) = row.get(field.name) else { continue };
+        match fact(field, value, event_time, dropped) {
+            Ok(Some(value)) => {
+                facts.insert(field.name.to_owned(), value);
+            }
+            Ok(None) => {}
+            Err(reason) => {
+                if RESTRICTIONS.contains(&field.name) {
+                    facts.insert(field.name.to_owned(), UNREADABLE.into());
+                }
+                dropped.insert(field.name.to_owned(), reason.to_owned());
+            }
+        }
+    }
+    if !facts.contains_key("fbc")
+        && let (Some(fbclid), Some(at)) =
+            (row.text("fbclid"), row.get("fbclid_at").and_then(timestamp))
+    {
+        match identity::fbc_from_fbclid(&fbclid, at, event_time) {
+            Ok(fbc) => {
+                facts.insert("fbc".into(), Value::String(fbc));
+            }
+            Err(reason) => {
+                dropped.insert("fbclid".into(), reason.as_str().to_owned());
+            }
+        }
+    }
+    for url in ["event_source_url", "referrer_url"] {
+        if let Some(Value::String(text)) = facts.get_mut(url)
+            && strip_mail_from_url(text)
+        {
+            dropped.insert(url.to_owned(), "query_held_a_mail_address".to_owned());
+        }
+    }
+    Facts(facts)
+}
+
+/// Checks one fact; `None` when the value is empty. Parts of a JSON value that are wrong go to
+/// `dropped` by themselves.
+fn fact(
+    field: &Field,
+    value: &Value,
+    event_time: Timestamp,
+    dropped: &mut BTreeMap<String, String>,
+) -> Result<Option<Value>, &'static str> {
+    if field.kind == Kind::Json {
+        return shape::json(field.name, value, dropped);
+    }
+    let text = scalar(value).ok_or("wrong_shape")?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.len() > LONGEST_TEXT {
+        return Err("too_long");
+    }
+    let checked = |result: Result<String, DropReason>| match result {
+        Ok(text) => Ok(Some(Value::String(text))),
+        Err(reason) => Err(reason.as_str()),
+    };
+    if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == field.name) {
+        return shape::word(text, words).map(Some);
+    }
+    match (field.name, field.kind) {
+        ("client_ip_address", _) => checked(identity::client_ip(text)),
+        ("client_user_agent", _) => checked(identity::user_agent(text)),
+        ("fbc", _) => checked(identity::fbc(text, event_time)),
+        ("fbp", _) => checked(identity::fbp(text)),
+        ("event_source_url", _) if !is_web_address(text) => Err("not_a_web_address"),
+        // Meta refuses the whole request for a lead id of another length.
+        ("lead_id", _) if !is_digits(text, 15..=17) => Err("not_15_to_17_digits"),
+        ("fb_login_id", _) if !is_digits(text, 1..=20) => Err("not_a_whole_number"),
+        // An app that may not track gets this one from the telephone, and so does everybody.
+        ("madid" | "anon_id", _) if shape::is_nil_uuid(text) => Err("placeholder"),
+        (_, Kind::Number) => Amount::parse(text)
+            .map(|amount| Some(Value::Number(amount.to_json())))
+            .map_err(|_| "not_a_number"),
+        (_, Kind::Integer) => {
+            shape::whole(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
+        }
+        (_, Kind::Boolean) => {
+            shape::flag(value).map(|answer| Some(Value::Bool(answer))).ok_or("not_a_boolean")
+        }
+        _ if field.class == Class::Clear => checked(identity::opaque_id(text)),
+        _ if text.chars().any(char::is_control) => Err("not_printable"),
+        _ => Ok(Some(Value::String(text.to_owned()))),
+    }
+}
+
+fn is_digits(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {
+    length.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_web_address(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|s| s.eq_ignore_ascii_case("https") || s.eq_ignore_ascii_case("http"))
+}
+
+/// Cuts query and fragment off a URL that holds a mail address; says whether it did.
+fn strip_mail_from_url(url: &mut String) -> bool {
+    let Some(end) = url.find(['?', '#']) else { return false };
+    let tail = url[end..].to_ascii_lowercase();
+    let found = tail.contains('@') || tail.contains("%40");
+    if found {
+        url.truncate(end);
+    }
+    found
+}
