@@ -1,0 +1,361 @@
+//! Orders as a conversion view returns them, and the request that Meta gets: row and body side by
+//! side in `snapshots/`, one file per order of `orders/meta/`.
+//!
+//! Every field, action source, standard event and key of Meta's reference must change the request
+//! of at least one of them, so that none can be lost unseen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
+use capi_core::destination::{self, Request, meta};
+use capi_core::event::ActionSource;
+use capi_core::field::FIELDS;
+use capi_core::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// One file of `orders/meta/`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    /// For the reader.
+    about: String,
+    /// What `capi.track` was told.
+    #[serde(default)]
+    options: Value,
+    /// Settings of the destination beside the pixel.
+    #[serde(default)]
+    settings: Map<String, Value>,
+    /// The row of the conversion view.
+    row: Map<String, Value>,
+}
+
+impl Order {
+    fn captured(&self) -> Option<NewEvent> {
+        let now = Timestamp::parse("2026-09-22T12:00:00Z").expect("a time");
+        let row = Row::from_object(self.row.clone());
+        match capture(row, &Options::from_json(&self.options), now) {
+            Captured::Event(new) => Some(*new),
+            _ => None,
+        }
+    }
+
+    fn request(&self) -> Option<Request> {
+        let mut settings = self.settings.clone();
+        settings.insert("pixel_id".into(), "1234567890".into());
+        let meta = destination::build("meta", &Value::Object(settings)).expect("settings");
+        let event = self.captured()?.event;
+        meta.plan(&[event]).requests.pop()
+    }
+
+    fn data(&self) -> Value {
+        self.request().expect("a request").body["data"][0].clone()
+    }
+}
+
+fn orders() -> BTreeMap<String, Order> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/orders/meta");
+    let files = fs::read_dir(folder).expect("the folder of orders");
+    files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let order = serde_json::from_str(&fs::read_to_string(path).expect("a file"));
+            (name.clone(), order.unwrap_or_else(|error| panic!("{name}: {error}")))
+        })
+        .collect()
+}
+
+fn pretty(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("JSON")
+}
+
+#[test]
+fn row_in_request_out() {
+    let orders = orders();
+    assert!(orders.len() >= 25, "only {} orders", orders.len());
+    for (name, order) in orders {
+        let new = order.captured().unwrap_or_else(|| panic!("{name} is no event"));
+        let request = order.request().unwrap_or_else(|| panic!("{name} is not sent"));
+        let text = format!(
+            "# {}\n\nROW\n{}\n\nDROPPED\n{}\n\nPOST {}\n{}",
+            order.about,
+            pretty(&order.row),
+            pretty(&new.dropped),
+            request.url,
+            pretty(&request.body)
+        );
+        insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!(format!("meta__{name}"), text);
+        });
+    }
+}
+
+#[test]
+fn every_field_of_meta_changes_the_request_of_some_order() {
+    let orders = orders();
+    for field in FIELDS.iter().filter(|field| field.platforms.contains(&"meta")) {
+        let matters = orders.values().any(|order| {
+            let mut without = order.clone();
+            without.row.remove(field.name).is_some_and(|value| !value.is_null())
+                && without.request() != order.request()
+        });
+        assert!(matters, "no order of orders/meta shows what becomes of {}", field.name);
+    }
+}
+
+#[test]
+fn every_column_of_an_order_is_a_field() {
+    for (name, order) in orders() {
+        for column in order.row.keys() {
+            assert!(FIELDS.iter().any(|field| field.name == *column), "{name}: {column}");
+        }
+    }
+}
+
+#[test]
+fn every_action_source_and_standard_event_has_an_order() {
+    let orders = orders();
+    let values = |key: &str| -> BTreeSet<String> {
+        orders.values().filter_map(|o| Some(o.data().get(key)?.as_str()?.to_owned())).collect()
+    };
+    let sources = values("action_source");
+    for source in ActionSource::ALL {
+        assert!(sources.contains(source.as_str()), "{}", source.as_str());
+    }
+    let names = values("event_name");
+    for name in meta::STANDARD_EVENTS {
+        assert!(names.contains(*name), "{name}");
+    }
+    let channels = values("messaging_channel");
+    assert_eq!(channels.into_iter().collect::<Vec<_>>(), ["instagram", "messenger", "whatsapp"]);
+}
+
+/// Keys by Meta's reference, written down here a second time so that they can disagree with the
+/// code: path and keys.
+const KEYS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "data",
+            "test_event_code",
+            "partner_agent",
+            "namespace_id",
+            "upload_id",
+            "upload_tag",
+            "upload_source",
+        ],
+    ),
+    (
+        "/data/0",
+        &[
+            "event_name",
+            "event_time",
+            "user_data",
+            "action_source",
+            "event_id",
+            "event_source_url",
+            "custom_data",
+            "opt_out",
+            "referrer_url",
+            "data_processing_options",
+            "data_processing_options_country",
+            "data_processing_options_state",
+            "app_data",
+            "original_event_data",
+            "attribution_data",
+            "customer_segmentation",
+            "messaging_channel",
+        ],
+    ),
+    (
+        "/data/0/user_data",
+        &[
+            "em",
+            "ph",
+            "fn",
+            "ln",
+            "db",
+            "ge",
+            "ct",
+            "st",
+            "zp",
+            "country",
+            "external_id",
+            "client_ip_address",
+            "client_user_agent",
+            "fbc",
+            "fbp",
+            "subscription_id",
+            "fb_login_id",
+            "lead_id",
+            "anon_id",
+            "madid",
+            "page_id",
+            "page_scoped_user_id",
+            "ctwa_clid",
+            "ig_account_id",
+            "ig_sid",
+            "whatsapp_business_account_id",
+        ],
+    ),
+    (
+        "/data/0/custom_data",
+        &[
+            "value",
+            "currency",
+            "content_ids",
+            "contents",
+            "content_type",
+            "content_name",
+            "content_category",
+            "num_items",
+            "order_id",
+            "predicted_ltv",
+            "net_revenue",
+            "search_string",
+            "status",
+            "delivery_category",
+            "item_number",
+            "event_source",
+            "lead_event_source",
+            "store_data",
+        ],
+    ),
+    (
+        "/data/0/custom_data/contents/0",
+        &[
+            "id",
+            "quantity",
+            "item_price",
+            "price",
+            "delivery_category",
+            "title",
+            "description",
+            "brand",
+            "category",
+        ],
+    ),
+    ("/data/0/custom_data/store_data", &["store_page_id", "brand_page_id", "store_code"]),
+    (
+        "/data/0/app_data",
+        &[
+            "advertiser_tracking_enabled",
+            "application_tracking_enabled",
+            "extinfo",
+            "campaign_ids",
+            "install_referrer",
+            "installer_package",
+            "url_schemes",
+            "vendor_id",
+            "windows_attribution_id",
+        ],
+    ),
+    ("/data/0/original_event_data", &["event_name", "event_time", "order_id", "event_id"]),
+    (
+        "/data/0/attribution_data",
+        &[
+            "scope",
+            "visit_time",
+            "ad_id",
+            "adset_id",
+            "campaign_id",
+            "attribution_share",
+            "attribution_model",
+            "attr_window",
+            "attribution_value",
+            "attribution_source",
+            "touchpoint_type",
+            "touchpoint_ts",
+            "attribution_method",
+            "decline_reason",
+            "auditing_token",
+            "linkage_key",
+            "touchpoint_id",
+            "attribution_setting",
+            "total_credit",
+            "partner_client_id",
+        ],
+    ),
+    (
+        "/data/0/attribution_data/attribution_setting",
+        &["inactivity_window_hours", "reattribution_window_hours"],
+    ),
+];
+
+#[test]
+fn the_wire_has_the_keys_of_the_reference_and_no_other() {
+    let bodies: Vec<Value> =
+        orders().values().map(|order| order.request().expect("a request").body).collect();
+    for (path, keys) in KEYS {
+        let sent: BTreeSet<&str> = bodies
+            .iter()
+            .filter_map(|body| body.pointer(path)?.as_object())
+            .flat_map(|object| object.keys().map(String::as_str))
+            .collect();
+        let wanted: BTreeSet<&str> = keys.iter().copied().collect();
+        let missing: Vec<_> = wanted.difference(&sent).collect();
+        assert!(missing.is_empty(), "{path}: no order has {missing:?}");
+        // Own properties stand among the standard ones.
+        if *path != "/data/0/custom_data" {
+            let strange: Vec<_> = sent.difference(&wanted).collect();
+            assert!(strange.is_empty(), "{path}: {strange:?}");
+        }
+    }
+}
+
+#[test]
+fn types_on_the_wire_are_those_of_the_reference() {
+    for (name, order) in orders() {
+        let data = order.data();
+        assert!(data["event_time"].is_i64(), "{name}");
+        let user = data["user_data"].as_object().expect("an object");
+        for (key, value) in user {
+            let fits = match key.as_str() {
+                "fb_login_id" | "lead_id" => value.is_u64(),
+                "em" | "ph" | "fn" | "ln" | "db" | "ge" | "ct" | "st" | "zp" | "country"
+                | "external_id" => value.as_array().is_some_and(|digests| {
+                    let digest = |d: &Value| {
+                        d.as_str().is_some_and(|d| {
+                            d.len() == 64
+                                && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+                        })
+                    };
+                    !digests.is_empty() && digests.iter().all(digest)
+                }),
+                _ => value.is_string(),
+            };
+            assert!(fits, "{name}: {key}");
+        }
+        for (key, value) in data.get("custom_data").and_then(Value::as_object).into_iter().flatten()
+        {
+            let fits = match key.as_str() {
+                "value" | "num_items" | "predicted_ltv" | "net_revenue" => value.is_number(),
+                "content_ids" => all(value, Value::is_string),
+                "contents" => all(value, |item| {
+                    item["id"].is_string()
+                        && item.get("quantity").is_none_or(Value::is_u64)
+                        && item.get("item_price").is_none_or(Value::is_number)
+                        && item.get("price").is_none_or(Value::is_number)
+                }),
+                "currency" => value.as_str().is_some_and(|c| c == c.to_uppercase()),
+                "order_id" | "item_number" | "status" | "search_string" => value.is_string(),
+                _ => true,
+            };
+            assert!(fits, "{name}: {key}");
+        }
+        if let Some(app) = data.get("app_data") {
+            assert_eq!(app["extinfo"].as_array().map(Vec::len), Some(16), "{name}");
+            assert!(all(&app["extinfo"], Value::is_string), "{name}");
+            let flags = [json!(0), json!(1)];
+            assert!(flags.contains(&app["advertiser_tracking_enabled"]), "{name}");
+            assert!(flags.contains(&app["application_tracking_enabled"]), "{name}");
+        }
+    }
+}
+
+fn all(list: &Value, fits: impl Fn(&Value) -> bool) -> bool {
+    list.as_array().is_some_and(|list| list.iter().all(fits))
+}
