@@ -7,12 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
 use capi_core::destination::{self, Request, meta};
 use capi_core::event::ActionSource;
 use capi_core::field::FIELDS;
 use capi_core::time::Timestamp;
+use proptest::prelude::{
+    Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -309,53 +313,172 @@ fn the_wire_has_the_keys_of_the_reference_and_no_other() {
 #[test]
 fn types_on_the_wire_are_those_of_the_reference() {
     for (name, order) in orders() {
-        let data = order.data();
-        assert!(data["event_time"].is_i64(), "{name}");
-        let user = data["user_data"].as_object().expect("an object");
-        for (key, value) in user {
-            let fits = match key.as_str() {
-                "fb_login_id" | "lead_id" => value.is_u64(),
-                "em" | "ph" | "fn" | "ln" | "db" | "ge" | "ct" | "st" | "zp" | "country"
-                | "external_id" => value.as_array().is_some_and(|digests| {
-                    let digest = |d: &Value| {
-                        d.as_str().is_some_and(|d| {
-                            d.len() == 64
-                                && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-                        })
-                    };
-                    !digests.is_empty() && digests.iter().all(digest)
-                }),
-                _ => value.is_string(),
-            };
-            assert!(fits, "{name}: {key}");
-        }
-        for (key, value) in data.get("custom_data").and_then(Value::as_object).into_iter().flatten()
-        {
-            let fits = match key.as_str() {
-                "value" | "num_items" | "predicted_ltv" | "net_revenue" => value.is_number(),
-                "content_ids" => all(value, Value::is_string),
-                "contents" => all(value, |item| {
-                    item["id"].is_string()
-                        && item.get("quantity").is_none_or(Value::is_u64)
-                        && item.get("item_price").is_none_or(Value::is_number)
-                        && item.get("price").is_none_or(Value::is_number)
-                }),
-                "currency" => value.as_str().is_some_and(|c| c == c.to_uppercase()),
-                "order_id" | "item_number" | "status" | "search_string" => value.is_string(),
-                _ => true,
-            };
-            assert!(fits, "{name}: {key}");
-        }
-        if let Some(app) = data.get("app_data") {
-            assert_eq!(app["extinfo"].as_array().map(Vec::len), Some(16), "{name}");
-            assert!(all(&app["extinfo"], Value::is_string), "{name}");
-            let flags = [json!(0), json!(1)];
-            assert!(flags.contains(&app["advertiser_tracking_enabled"]), "{name}");
-            assert!(flags.contains(&app["application_tracking_enabled"]), "{name}");
+        if let Err(key) = has_the_types_of_the_reference(&order.data()) {
+            panic!("{name}: {key}");
         }
     }
 }
 
+/// The first key of an event whose value is not of its type: one is enough for Meta to refuse the
+/// whole request.
+fn has_the_types_of_the_reference(data: &Value) -> Result<(), String> {
+    let fits = |key: &str, fits: bool| if fits { Ok(()) } else { Err(key.to_owned()) };
+    fits("event_time", data["event_time"].is_i64())?;
+    for (key, value) in data.as_object().into_iter().flatten() {
+        let right = match key.as_str() {
+            "event_name" | "event_id" | "referrer_url" => value.is_string(),
+            "action_source" => value.as_str().and_then(ActionSource::parse).is_some(),
+            "event_source_url" => value.as_str().is_some_and(|url| url.starts_with("http")),
+            "opt_out" => value.is_boolean(),
+            "data_processing_options" => *value == json!([]) || *value == json!(["LDU"]),
+            "data_processing_options_country" | "data_processing_options_state" => value.is_u64(),
+            "event_time" => value.is_i64(),
+            "customer_segmentation" => value.as_str().is_some_and(|word| word.contains("customer")),
+            "messaging_channel" => {
+                ["whatsapp", "messenger", "instagram"].iter().any(|channel| value == channel)
+            }
+            "user_data"
+            | "custom_data"
+            | "app_data"
+            | "original_event_data"
+            | "attribution_data" => value.as_object().is_some_and(|object| !object.is_empty()),
+            _ => false,
+        };
+        fits(key, right)?;
+    }
+    let parts = |key: &str| data.get(key).and_then(Value::as_object).into_iter().flatten();
+    for (key, value) in parts("user_data") {
+        let right = match key.as_str() {
+            "fb_login_id" => value.is_u64(),
+            "lead_id" => value.as_u64().is_some_and(|id| (15..=17).contains(&id.to_string().len())),
+            "em" | "ph" | "fn" | "ln" | "db" | "ge" | "ct" | "st" | "zp" | "country"
+            | "external_id" => {
+                let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+                let digest =
+                    |d: &Value| d.as_str().is_some_and(|d| d.len() == 64 && d.bytes().all(hex));
+                value.as_array().is_some_and(|list| !list.is_empty()) && all(value, digest)
+            }
+            _ => is_text(value),
+        };
+        fits(key, right)?;
+    }
+    for (key, value) in parts("custom_data") {
+        let right = match key.as_str() {
+            "value" | "predicted_ltv" | "net_revenue" => value.is_number(),
+            "num_items" => value.is_i64(),
+            "content_ids" => all(value, is_text),
+            "contents" => all(value, is_item),
+            "currency" => value.as_str().is_some_and(|c| c.len() == 3 && c == c.to_uppercase()),
+            "store_data" => value.as_object().is_some_and(|data| data.values().all(is_text)),
+            "order_id" | "item_number" | "status" | "search_string" | "content_name"
+            | "content_type" | "content_category" | "delivery_category" | "event_source"
+            | "lead_event_source" => is_text(value),
+            _ => true,
+        };
+        fits(key, right)?;
+    }
+    if let Some(app) = data.get("app_data") {
+        let slots = app["extinfo"].as_array().map(Vec::len);
+        let flags = [json!(0), json!(1)];
+        fits("extinfo", slots == Some(16) && all(&app["extinfo"], Value::is_string))?;
+        fits("extinfo[4]", is_text(&app["extinfo"][4]))?;
+        for flag in ["advertiser_tracking_enabled", "application_tracking_enabled"] {
+            fits(flag, flags.contains(&app[flag]))?;
+        }
+    }
+    for (key, value) in parts("original_event_data") {
+        fits(key, if key == "event_time" { value.is_u64() } else { is_text(value) })?;
+    }
+    for (key, value) in parts("attribution_data") {
+        let right = match key.as_str() {
+            "visit_time" | "touchpoint_ts" | "attr_window" => value.is_u64(),
+            "attribution_share" | "attribution_value" | "total_credit" => value.is_number(),
+            "attribution_setting" => {
+                value.as_object().is_some_and(|windows| windows.values().all(Value::is_u64))
+            }
+            _ => is_text(value),
+        };
+        fits(key, right)?;
+    }
+    Ok(())
+}
+
+fn is_item(item: &Value) -> bool {
+    item.as_object().is_some_and(|item| {
+        item.contains_key("id")
+            && item.iter().all(|(key, value)| match key.as_str() {
+                "quantity" => value.is_u64(),
+                "item_price" | "price" => value.is_number(),
+                _ => is_text(value),
+            })
+    })
+}
+
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.trim().is_empty())
+}
+
 fn all(list: &Value, fits: impl Fn(&Value) -> bool) -> bool {
     list.as_array().is_some_and(|list| list.iter().all(fits))
+}
+
+/// Any JSON, with the keys and words of the wire among its own.
+fn anything() -> impl Strategy<Value = Value> {
+    let keys: Vec<&str> = KEYS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        prop::sample::select(&["LDU", "crm", "i2", "1", "2.00", " ", "in_store", "whatsapp"][..])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 40, 17, move |inner| {
+        let key = prop::sample::select(keys.clone());
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..18).prop_map(Value::from),
+            prop::collection::btree_map(key, inner, 0..6).prop_map(|map| {
+                Value::Object(map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1_000, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    /// Whatever a view returns, an event is either not sent or has the types that Meta wants, and
+    /// who asks for Limited Data Use gets it.
+    #[test]
+    fn nothing_that_a_view_returns_makes_a_request_that_meta_refuses(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((0..FIELDS.len(), anything()), 1..6),
+        inside in prop::collection::vec((any::<prop::sample::Index>(), anything()), 0..3),
+    ) {
+        static ORDERS: LazyLock<Vec<Order>> = LazyLock::new(|| orders().into_values().collect());
+        let mut order = which.get(&ORDERS).clone();
+        for (field, value) in changes {
+            order.row.insert(FIELDS[field].name.to_owned(), value);
+        }
+        // A part of a sound object is replaced, too.
+        for field in ["app_data", "attribution_data", "original_event", "store_data"] {
+            let Some(Value::Object(object)) = order.row.get_mut(field) else { continue };
+            for (at, value) in &inside {
+                let keys: Vec<String> = object.keys().cloned().collect();
+                if !keys.is_empty() {
+                    object.insert(at.get(&keys).clone(), value.clone());
+                }
+            }
+        }
+        let Some(request) = order.request() else { return Ok(()) };
+        let data = &request.body["data"][0];
+        prop_assert_eq!(has_the_types_of_the_reference(data), Ok(()), "{:?}", order.row);
+        let asked = order.row.get("data_processing_options").filter(|v| !v.is_null());
+        if asked.is_some_and(|asked| *asked != json!([])) {
+            prop_assert_eq!(&data["data_processing_options"], &json!(["LDU"]));
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! Quirks, read 2026-09-12 unless a constant says otherwise:
 //! - One bad event refuses the whole request and nothing in it is processed. So whatever Meta is
-//!   known to refuse is found here first, by [`fit`], and what it wants as text or number goes so.
+//!   known to refuse is found here first, by `fit`, and what it wants as text or number goes so.
 //! - Event names are case-sensitive: `purchase` silently becomes a custom event.
 //! - Only numeric codes mean anything: the texts change and come in the token owner's language.
 //! - Doubles are dropped by pixel, event name and event id, within 48 hours of the first copy. So a
@@ -19,9 +19,8 @@
 //! event, `consider_views`, `include_dwell_data`, `include_video_data` and `receipt_data` of app
 //! data, and `platforms`, `progress` and `trace` of the request. They stand in generated SDKs only.
 //!
-//! One file per idea: [`settings`] and [`version`], [`fit`] (what is never sent, and why), [`body`]
-//! with its parts [`user_data`], [`custom_data`] and [`privacy`], [`answer`] with [`usage`] and
-//! [`codes`].
+//! One file per idea: `settings` and `version`, `fit` (what is never sent, and why), `body` with its
+//! parts `user_data`, `custom_data` and `privacy`, `answer` with `usage` and `codes`.
 
 mod answer;
 mod body;
