@@ -422,6 +422,33 @@ fn all(list: &Value, fits: impl Fn(&Value) -> bool) -> bool {
     list.as_array().is_some_and(|list| list.iter().all(fits))
 }
 
+/// Fields with an inside or with rules of their own, which are tried more often.
+const DELICATE: [&str; 12] = [
+    "app_data",
+    "attribution_data",
+    "browser",
+    "content_ids",
+    "contents",
+    "custom",
+    "data_processing_options",
+    "data_processing_options_country",
+    "data_processing_options_state",
+    "lead_id",
+    "original_event",
+    "store_data",
+];
+
+/// Slots of a device, more or fewer than there should be.
+fn slots() -> impl Strategy<Value = Value> {
+    (14_usize..18, prop::sample::select(&["i2", "a2", "w1", ""][..]), any::<bool>()).prop_map(
+        |(count, version, empty)| {
+            let mut slots = vec![json!(if empty { " " } else { "17.5" }); count];
+            slots[0] = version.into();
+            Value::Array(slots)
+        },
+    )
+}
+
 /// Any JSON, with the keys and words of the wire among its own.
 fn anything() -> impl Strategy<Value = Value> {
     let keys: Vec<&str> = KEYS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
@@ -455,13 +482,26 @@ proptest! {
     #[test]
     fn nothing_that_a_view_returns_makes_a_request_that_meta_refuses(
         which in any::<prop::sample::Index>(),
-        changes in prop::collection::vec((0..FIELDS.len(), anything()), 1..6),
+        changes in prop::collection::vec((0..FIELDS.len(), anything()), 0..4),
+        delicate in prop::collection::vec((0..DELICATE.len(), anything()), 0..3),
         inside in prop::collection::vec((any::<prop::sample::Index>(), anything()), 0..3),
+        slots in prop::option::of(slots()),
+        in_app in any::<bool>(),
     ) {
         static ORDERS: LazyLock<Vec<Order>> = LazyLock::new(|| orders().into_values().collect());
         let mut order = which.get(&ORDERS).clone();
-        for (field, value) in changes {
-            order.row.insert(FIELDS[field].name.to_owned(), value);
+        if in_app && let Some(app) = ORDERS.iter().find(|o| o.row.contains_key("app_data")) {
+            order = app.clone();
+        }
+        let changes = changes.into_iter().map(|(at, value)| (FIELDS[at].name, value));
+        let delicate = delicate.into_iter().map(|(at, value)| (DELICATE[at], value));
+        for (field, value) in changes.chain(delicate) {
+            order.row.insert(field.to_owned(), value);
+        }
+        if let Some(slots) = slots
+            && let Some(Value::Object(app)) = order.row.get_mut("app_data")
+        {
+            app.insert("extinfo".into(), slots);
         }
         // A part of a sound object is replaced, too.
         for field in ["app_data", "attribution_data", "original_event", "store_data"] {
