@@ -5,6 +5,7 @@
 
 mod browser;
 mod facts;
+mod reason;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::field;
 use crate::identity::{self, Context, DropReason, Identifier};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
+
+pub use reason::explain;
 
 /// A row of a conversion view: field name to value.
 ///

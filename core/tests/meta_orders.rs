@@ -9,13 +9,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
+use capi_core::capture::{Captured, NewEvent, Options, Row, capture, explain};
 use capi_core::destination::{self, Request, meta};
 use capi_core::event::ActionSource;
 use capi_core::field::FIELDS;
 use capi_core::time::Timestamp;
 use proptest::prelude::{
-    Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest,
+    Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -511,6 +511,11 @@ proptest! {
                 if !keys.is_empty() {
                     object.insert(at.get(&keys).clone(), value.clone());
                 }
+            }
+        }
+        if let Some(new) = order.captured() {
+            for (field, reason) in &new.dropped {
+                prop_assert!(explain(field, reason).is_some(), "{field}: {reason}");
             }
         }
         let Some(request) = order.request() else { return Ok(()) };
