@@ -94,7 +94,7 @@ const CODES: &[(i64, i64, Class, &str)] = &[
     ),
     (506, 506, Payload, "Meta takes this for a doubled post, which an event cannot be"),
     (613, 613, Throttle, "too many calls in a short time; the events wait and go again"),
-    // Third parties, read 2026-11-21.
+    // Third parties, read 2026-09-12.
     (803, 803, Configuration, "no such pixel; correct pixel_id, then resume the destination"),
     // 2500 and 2635, a wrong path and an expired version, would refuse all there is:
     // https://github.com/facebook/facebook-nodejs-business-sdk/issues/239, 2022-12-13.
@@ -185,8 +185,8 @@ const SUBCODES: &[(i64, i64, Option<Class>, &str)] = &[
         100,
         2_804_066,
         None,
-        "event_name is none that messages may have; use LeadSubmitted, Purchase, AddToCart, \
-         InitiateCheckout or ViewContent",
+        "event_name is none that messages may have; LeadSubmitted, Purchase, AddToCart, \
+         InitiateCheckout and ViewContent are",
     ),
     (
         100,

@@ -11,6 +11,7 @@
 //! - Only numeric codes mean anything: the texts change and come in the token owner's language.
 //! - Doubles are dropped by pixel, event name and event id, within 48 hours of the first copy. So a
 //!   request whose answer was lost may safely go again for two days; later it may count twice.
+//!   Events of messages are not dropped as doubles at all, by accounts of others (2026-11-21).
 //! - The Bearer header is not documented for this edge, but serves in production elsewhere and
 //!   keeps the token out of URLs and bodies.
 //!

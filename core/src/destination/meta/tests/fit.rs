@@ -137,11 +137,18 @@ fn a_message_names_its_channel_and_the_ids_of_that_channel() {
 }
 
 #[test]
-fn only_five_events_are_messages() {
+fn a_message_is_one_of_the_events_for_messages() {
     let given = json!({"messaging_channel": "messenger", "page_id": "1",
         "page_scoped_user_id": "2"});
     let refused = |name| refusal(&of(name, ActionSource::BusinessMessaging, &given));
-    for name in ["LeadSubmitted", "Purchase", "AddToCart", "InitiateCheckout", "ViewContent"] {
+    for name in [
+        "LeadSubmitted",
+        "Purchase",
+        "AddToCart",
+        "InitiateCheckout",
+        "ViewContent",
+        "OrderShipped",
+    ] {
         assert_eq!(refused(name), None, "{name}");
     }
     for name in ["Lead", "Subscribe", "PageView", "MyOwnEvent"] {
