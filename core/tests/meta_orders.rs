@@ -98,6 +98,18 @@ fn row_in_request_out() {
 }
 
 #[test]
+fn every_snapshot_has_its_order() {
+    let orders = orders();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    for file in fs::read_dir(folder).expect("the folder of snapshots") {
+        let name = file.expect("a file").file_name().to_string_lossy().into_owned();
+        let order = name.strip_prefix("meta__").and_then(|name| name.strip_suffix(".snap"));
+        let Some(order) = order else { continue };
+        assert!(orders.contains_key(order), "{name} is left over");
+    }
+}
+
+#[test]
 fn every_field_of_meta_changes_the_request_of_some_order() {
     let orders = orders();
     for field in FIELDS.iter().filter(|field| field.platforms.contains(&"meta")) {

@@ -131,8 +131,8 @@ pub(super) fn json(
     value: &Value,
     dropped: Dropped<'_>,
 ) -> Result<Option<Value>, &'static str> {
-    if !is_storable(value) {
-        return Err("number_out_of_range");
+    if let Some(reason) = unstorable(value) {
+        return Err(reason);
     }
     let object = |keys, dropped| {
         let map = value.as_object().ok_or("wrong_shape")?;
@@ -343,7 +343,7 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
 /// time with its offset.
 fn seconds(value: &Value) -> Option<i64> {
     match whole(value) {
-        Some(number) => (1..100_000_000_000 / 10).contains(&number).then_some(number),
+        Some(number) => (1..10_000_000_000).contains(&number).then_some(number),
         None => value.as_str().and_then(|_| timestamp(value)).map(|time| time.seconds()),
     }
 }
@@ -373,18 +373,22 @@ pub(super) fn is_nil_uuid(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|b| matches!(b, b'0' | b'-'))
 }
 
-/// Whether Postgres can store the numbers of a JSON value: it takes no exponent of six digits.
-fn is_storable(value: &Value) -> bool {
+/// Why Postgres could not store a JSON value as `jsonb`, and with it the whole event: it takes no
+/// exponent of six digits and no zero byte, both of which a column of type `json` may hold.
+fn unstorable(value: &Value) -> Option<&'static str> {
+    let zero = |text: &str| text.contains('\0').then_some("not_printable");
     match value {
         Value::Number(number) => {
             let text = number.to_string();
             let exponent = text.split(['e', 'E']).nth(1);
-            text.len() <= 100
-                && exponent.is_none_or(|e| e.trim_start_matches(['+', '-']).len() <= 3)
+            let fits = text.len() <= 100
+                && exponent.is_none_or(|e| e.trim_start_matches(['+', '-']).len() <= 3);
+            (!fits).then_some("number_out_of_range")
         }
-        Value::Array(values) => values.iter().all(is_storable),
-        Value::Object(map) => map.values().all(is_storable),
-        _ => true,
+        Value::String(text) => zero(text),
+        Value::Array(values) => values.iter().find_map(unstorable),
+        Value::Object(map) => map.iter().find_map(|(k, v)| zero(k).or_else(|| unstorable(v))),
+        _ => None,
     }
 }
 
@@ -524,6 +528,20 @@ mod tests {
             dropped,
             json!({"custom.email": "name_of_a_field", "custom.value": "name_of_a_field"})
         );
+    }
+
+    #[test]
+    fn what_postgres_could_not_store_costs_the_field_and_not_the_event() {
+        for (given, reason) in [
+            (r#"{"a": [1e400000]}"#, "number_out_of_range"),
+            (r#"{"a": {"b": "x\u0000y"}}"#, "not_printable"),
+            (r#"{"a\u0000": 1}"#, "not_printable"),
+        ] {
+            let value = serde_json::from_str(given).expect("JSON");
+            assert_eq!(checked("custom", &value), (Value::Null, reason.into()), "{given}");
+        }
+        let fine = serde_json::from_str(r#"{"a": [1.5e300, "x"]}"#).expect("JSON");
+        assert_eq!(checked("custom", &fine), (fine.clone(), json!({})));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn verdict(sent: usize, answer: &Response) -> Verdict {
         (Some(body), None) if (200..300).contains(&answer.status) => {
             taken(sent, body.events_received)
         }
-        _ => unreadable(answer),
+        _ => unreadable(sent, answer),
     };
     let request_id = body.as_ref().and_then(|body| {
         let in_error = body.error.as_ref().and_then(|error| error.fbtrace_id.as_ref());
@@ -56,6 +56,10 @@ pub(super) fn explain(reason: &str) -> Option<&'static str> {
         }
         _ => match reason.strip_prefix("http_")?.parse::<u16>().ok()? {
             429 => "too many calls; the events wait and go again",
+            413 => {
+                "the request is too large for Meta or for something in between; its events go again \
+                 in halves; raise the limit of the proxy or Gateway"
+            }
             500.. => "Meta or something in between is not available; the events go again",
             _ => {
                 "the answer was none of Meta's, so it comes from something in between, such as a \
@@ -231,13 +235,15 @@ fn taken(sent: usize, received: Option<u64>) -> Decision {
 }
 
 /// An answer that is not Meta's JSON, e.g. the HTML of a proxy: never a reason to give up events.
-fn unreadable(answer: &Response) -> Decision {
+fn unreadable(sent: usize, answer: &Response) -> Decision {
     let reason = match answer.status {
         200..=299 => Reason::new("unreadable_answer"),
         status => Reason(format!("http_{status}")),
     };
     match answer.status {
         429 => Decision::Wait { reason, after: usage::pause(answer) },
+        // Too large for something in between, e.g. a Gateway; the same again would be so, too.
+        413 if sent > 1 => Decision::Split { reason },
         _ => Decision::Retry { reason, after: answer.retry_after() },
     }
 }
