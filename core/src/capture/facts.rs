@@ -126,7 +126,7 @@ fn fact(
         ("event_source_url", _) if !is_web_address(text) => Err("not_a_web_address"),
         // Meta refuses the whole request for a lead id of another length.
         ("lead_id", _) if !is_digits(text, 15..=17) => Err("not_15_to_17_digits"),
-        ("fb_login_id", _) if !is_digits(text, 1..=20) => Err("not_a_whole_number"),
+        ("fb_login_id", _) if !is_digits(text, 1..=19) => Err("not_a_whole_number"),
         _ if field.class == Class::Clear && is_nobody(text) => Err("placeholder"),
         (_, Kind::Number) => Amount::parse(text)
             .map(|amount| Some(Value::Number(amount.to_json())))
@@ -151,8 +151,10 @@ fn is_nobody(text: &str) -> bool {
     shape::is_nil_uuid(text) || found == Err(DropReason::Placeholder)
 }
 
+/// Whether a number of so many digits stands here; Meta takes these ids as numbers.
 fn is_digits(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {
-    length.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    length.contains(&text.len()) && digits
 }
 
 fn is_web_address(text: &str) -> bool {
@@ -169,4 +171,66 @@ fn strip_mail_from_url(url: &mut String) -> bool {
         url.truncate(end);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What is kept of one field, or why not.
+    fn checked(name: &'static str, value: &Value) -> Result<Option<Value>, &'static str> {
+        let field = field::find(name).expect("a field");
+        fact(field, value, Timestamp(1_790_000_000_000_000), &mut BTreeMap::new())
+    }
+
+    #[test]
+    fn ids_that_meta_takes_as_numbers_are_numbers() {
+        for (name, value, reason) in [
+            ("lead_id", "12345678901234", "not_15_to_17_digits"),
+            ("lead_id", "123456789012345678", "not_15_to_17_digits"),
+            ("lead_id", "012345678901234", "not_15_to_17_digits"),
+            ("lead_id", "l:123456789012345", "not_15_to_17_digits"),
+            ("fb_login_id", "12a", "not_a_whole_number"),
+            ("fb_login_id", "99999999999999999999", "not_a_whole_number"),
+        ] {
+            assert_eq!(checked(name, &json!(value)), Err(reason), "{value}");
+        }
+        for (name, value) in
+            [("lead_id", json!(123_456_789_012_345_i64)), ("fb_login_id", json!(7))]
+        {
+            assert!(checked(name, &value).expect(name).is_some());
+        }
+    }
+
+    #[test]
+    fn an_id_that_everybody_has_is_none() {
+        for value in ["00000000-0000-0000-0000-000000000000", "undefined", "(not set)"] {
+            assert_eq!(checked("madid", &json!(value)), Err("placeholder"), "{value}");
+        }
+        let own = json!("38400000-8cf0-11bd-b23e-10b96e40000d");
+        assert_eq!(checked("madid", &own), Ok(Some(own)));
+    }
+
+    #[test]
+    fn words_and_pages_are_what_they_should_be() {
+        assert_eq!(checked("messaging_channel", &json!(" WhatsApp ")), Ok(Some("whatsapp".into())));
+        assert_eq!(checked("messaging_channel", &json!("telegram")), Err("unknown_word"));
+        assert_eq!(checked("num_items", &json!("3.00")), Ok(Some(json!(3))));
+        assert_eq!(checked("num_items", &json!("3.5")), Err("not_a_whole_number"));
+        for page in ["/thanks", "shop.example.com/thanks", "javascript://x"] {
+            assert_eq!(checked("event_source_url", &json!(page)), Err("not_a_web_address"));
+        }
+    }
+
+    #[test]
+    fn a_restriction_that_cannot_be_read_stays_on_record() {
+        let row = json!({"data_processing_options": "LDU", "data_processing_options_state": "CA"});
+        let row = Row::from_object(row.as_object().expect("an object").clone());
+        let mut dropped = BTreeMap::new();
+        let facts = facts(&row, Timestamp(0), &mut dropped);
+        assert_eq!(facts.text("data_processing_options"), Some(UNREADABLE));
+        assert_eq!(facts.text("data_processing_options_state"), Some(UNREADABLE));
+        assert_eq!(dropped.len(), 2);
+    }
 }
