@@ -75,7 +75,7 @@ grant execute on function
     capi.normalize(text, text, text, text, text, text),
     capi.digest(text, text, text, text, text, text),
     capi.explain(text, text, text, text, text, text),
-    capi._advice(text),
+    capi._advice(text, text, text),
     capi._explain_match(text, jsonb, jsonb),
     capi.library_version(),
     capi.rules_version(),

@@ -3,16 +3,23 @@
 //! A bad field drops the field, never the event, and says why. A missing or impossible value of
 //! the event itself (name, id, time, money) is a fault: on record, and the id stays unused.
 
+mod browser;
+mod facts;
+mod reason;
+mod shape;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use crate::consent::Consent;
 use crate::event::{ActionSource, Event, Facts, Identity};
-use crate::field::{self, Class, Kind};
+use crate::field;
 use crate::identity::{self, Context, DateOrder, DropReason, Form, HashedPhone, Identifier};
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
+
+pub use reason::explain;
 
 /// A row of a conversion view: field name to value.
 ///
@@ -120,39 +127,6 @@ const CLOCK_TOLERANCE_US: i64 = 10 * 60 * 1_000_000;
 /// Longest event id and name, in bytes. Platforms publish no limit; this bounds index and log.
 const LONGEST_ID: usize = 256;
 
-/// Longest text of any other fact, in bytes.
-const LONGEST_TEXT: usize = 4096;
-
-/// Keys of the `browser` object and the fields that they fill.
-const BROWSER: &[(&str, &str)] = &[
-    ("ip", "client_ip_address"),
-    ("client_ip_address", "client_ip_address"),
-    ("user_agent", "client_user_agent"),
-    ("client_user_agent", "client_user_agent"),
-    ("fbp", "fbp"),
-    ("_fbp", "fbp"),
-    ("fbc", "fbc"),
-    ("_fbc", "fbc"),
-    ("fbclid", "fbclid"),
-    ("fbclid_at", "fbclid_at"),
-    ("ga_client_id", "ga_client_id"),
-    ("ga_session_id", "ga_session_id"),
-    ("gclid", "gclid"),
-    ("gbraid", "gbraid"),
-    ("wbraid", "wbraid"),
-    ("ttclid", "ttclid"),
-    ("ttp", "ttp"),
-    ("_ttp", "ttp"),
-    ("epik", "epik"),
-    ("sc_click_id", "sc_click_id"),
-    ("sc_cookie1", "sc_cookie1"),
-    ("_scid", "sc_cookie1"),
-    ("li_fat_id", "li_fat_id"),
-    ("rdt_cid", "rdt_cid"),
-    ("rdt_uuid", "rdt_uuid"),
-    ("_rdt_uuid", "rdt_uuid"),
-];
-
 /// Makes an event of a row.
 pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
     let consent = match consent(&row, options) {
@@ -172,9 +146,9 @@ pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
         }
         dropped.clear();
     } else {
-        unpack_browser(&mut row);
+        browser::unpack(&mut row);
         event.identity = identity(&row, options, event.event_time, &mut dropped);
-        event.facts = facts(&row, event.event_time, &mut dropped);
+        event.facts = facts::facts(&row, event.event_time, &mut dropped);
     }
     let refused = consent.refused();
     Captured::Event(Box::new(NewEvent { event, refused, dropped }))
@@ -263,18 +237,6 @@ fn identifier_text(row: &Row, field: &'static str) -> Result<String, Fault> {
     }
 }
 
-/// Spreads the `browser` object over the fields; a column of its own wins.
-fn unpack_browser(row: &mut Row) {
-    let Some(Value::Object(browser)) = row.0.remove("browser") else { return };
-    for (key, field) in BROWSER {
-        if let Some(value) = browser.get(*key)
-            && row.get(field).is_none()
-        {
-            row.0.insert(field, value.clone());
-        }
-    }
-}
-
 fn identity(
     row: &Row,
     options: &Options,
@@ -313,123 +275,6 @@ fn identity(
         }
     }
     Identity(digests)
-}
-
-fn facts(row: &Row, event_time: Timestamp, dropped: &mut BTreeMap<String, String>) -> Facts {
-    let mut facts = Map::new();
-    for field in field::FIELDS {
-        if !matches!(field.class, Class::Clear | Class::Fact) {
-            continue;
-        }
-        let Some(value) = row.get(field.name) else { continue };
-        match fact(field, value, event_time) {
-            Ok(Some(value)) => {
-                facts.insert(field.name.to_owned(), value);
-            }
-            Ok(None) => {}
-            Err(reason) => {
-                dropped.insert(field.name.to_owned(), reason.to_owned());
-            }
-        }
-    }
-    if !facts.contains_key("fbc")
-        && let (Some(fbclid), Some(at)) =
-            (row.text("fbclid"), row.get("fbclid_at").and_then(timestamp))
-    {
-        match identity::fbc_from_fbclid(&fbclid, at, event_time) {
-            Ok(fbc) => {
-                facts.insert("fbc".into(), Value::String(fbc));
-            }
-            Err(reason) => {
-                dropped.insert("fbclid".into(), reason.as_str().to_owned());
-            }
-        }
-    }
-    for url in ["event_source_url", "referrer_url"] {
-        if let Some(Value::String(text)) = facts.get_mut(url)
-            && strip_mail_from_url(text)
-        {
-            dropped.insert(url.to_owned(), "query_held_a_mail_address".to_owned());
-        }
-    }
-    Facts(facts)
-}
-
-/// Checks one fact; `None` when the value is empty.
-fn fact(
-    field: &field::Field,
-    value: &Value,
-    event_time: Timestamp,
-) -> Result<Option<Value>, &'static str> {
-    if field.kind == Kind::Json {
-        let fits = match field.name {
-            "contents" | "content_ids" | "data_processing_options" => value.is_array(),
-            _ => value.is_object(),
-        };
-        return match () {
-            () if !fits => Err("wrong_shape"),
-            () if !numbers_fit(value) => Err("number_out_of_range"),
-            () => Ok(Some(value.clone())),
-        };
-    }
-    let text = scalar(value).ok_or("wrong_shape")?;
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if text.len() > LONGEST_TEXT {
-        return Err("too_long");
-    }
-    let checked = |result: Result<String, DropReason>| match result {
-        Ok(text) => Ok(Some(Value::String(text))),
-        Err(reason) => Err(reason.as_str()),
-    };
-    match (field.name, field.kind) {
-        ("client_ip_address", _) => checked(identity::client_ip(text)),
-        ("client_user_agent", _) => checked(identity::user_agent(text)),
-        ("fbc", _) => checked(identity::fbc(text, event_time)),
-        ("fbp", _) => checked(identity::fbp(text)),
-        (_, Kind::Number) => Amount::parse(text)
-            .map(|amount| Some(Value::Number(amount.to_json())))
-            .map_err(|_| "not_a_number"),
-        (_, Kind::Integer) => {
-            text.parse::<i64>().map(|n| Some(Value::from(n))).map_err(|_| "not_a_whole_number")
-        }
-        (_, Kind::Boolean) => match text {
-            "true" | "t" => Ok(Some(Value::Bool(true))),
-            "false" | "f" => Ok(Some(Value::Bool(false))),
-            _ => Err("not_a_boolean"),
-        },
-        _ if field.class == Class::Clear => checked(identity::opaque_id(text)),
-        _ if text.chars().any(char::is_control) => Err("not_printable"),
-        _ => Ok(Some(Value::String(text.to_owned()))),
-    }
-}
-
-/// Whether Postgres can store the numbers of a JSON value: it takes no exponent of six digits.
-fn numbers_fit(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => {
-            let text = number.to_string();
-            let exponent = text.split(['e', 'E']).nth(1);
-            text.len() <= 100
-                && exponent.is_none_or(|e| e.trim_start_matches(['+', '-']).len() <= 3)
-        }
-        Value::Array(values) => values.iter().all(numbers_fit),
-        Value::Object(map) => map.values().all(numbers_fit),
-        _ => true,
-    }
-}
-
-/// Cuts query and fragment off a URL that holds a mail address; says whether it did.
-fn strip_mail_from_url(url: &mut String) -> bool {
-    let Some(end) = url.find(['?', '#']) else { return false };
-    let tail = url[end..].to_ascii_lowercase();
-    let found = tail.contains('@') || tail.contains("%40");
-    if found {
-        url.truncate(end);
-    }
-    found
 }
 
 fn timestamp(value: &Value) -> Option<Timestamp> {

@@ -110,7 +110,8 @@ impl Identity {
 }
 
 /// Payload facts in clear, by standard field name (`capi.field`), already checked and typed:
-/// texts as strings, counts and amounts as numbers, `contents` and `custom` as JSON.
+/// texts as strings, counts and amounts as numbers, `contents`, `app_data` and the like as JSON whose
+/// parts are typed, too. What asks for restricted use and cannot be read is the text `unreadable`.
 ///
 /// Open on purpose: a newer extension may store fields that an older sidecar does not know.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use crate::capture::{Captured, Fault, NewEvent, Options, Row, capture};
+use crate::capture::{self, Captured, Fault, NewEvent, Options, Row, capture};
 use crate::consent::refuses;
 use crate::destination::{self, Unfit};
 use crate::event::Event;
@@ -189,38 +189,15 @@ pub fn content_ids(row: &Row) -> Vec<String> {
     ids
 }
 
-/// One sentence with the way out, for any reason that this page can give.
-pub fn advice(reason: &str) -> Option<&'static str> {
-    let of_value = DropReason::ALL.into_iter().find(|known| known.as_str() == reason);
-    let of_value = of_value.map(DropReason::explanation);
-    of_value.or_else(|| ADVICE.iter().find(|(word, _)| *word == reason).map(|(_, text)| *text))
+/// What a reason of this page, of `dropped_fields` or of a receipt means, in one sentence with the
+/// way out. The field may be a path, the platform none.
+pub fn advice(field: Option<&str>, platform: &str, reason: &str) -> Option<&'static str> {
+    let of_waiting = (reason == "consent_unknown")
+        .then_some("the row waits until the view returns true or false for its consent");
+    of_waiting
+        .or_else(|| capture::explain(field.unwrap_or_default(), reason))
+        .or_else(|| destination::explain(platform, reason))
 }
-
-/// Reasons of capture and of platforms.
-const ADVICE: &[(&str, &str)] = &[
-    ("missing", "the event needs this field; let the view return it"),
-    ("no_time_with_zone", "a time without zone says not when; return timestamp with time zone"),
-    ("in_the_future", "the event is to come; return the time at which it happened"),
-    ("unknown_action_source", "capi.field lists the words of action_source"),
-    ("unknown_currency", "no ISO 4217 code; correct the source"),
-    ("neither_yes_nor_no", "consent is a boolean, yes or no, or JSON by platform"),
-    ("not_printable", "the value holds control characters; correct the source"),
-    ("wrong_shape", "the value is of another JSON type than the field"),
-    ("number_out_of_range", "a number in there is longer than Postgres can store"),
-    ("not_a_whole_number", "the field counts; return a whole number"),
-    ("not_a_boolean", "return true or false"),
-    ("no_currency", "an amount without a currency says nothing; return both"),
-    ("query_held_a_mail_address", "the URL was kept, its query and fragment were cut off"),
-    ("consent_unknown", "the row waits until its consent is given or refused"),
-    ("consent_refused", "recorded without identifiers, never sent"),
-    ("too_old", "the platform takes no event of that age"),
-    ("missing_identity", "nothing in the row tells who it was; add mail, phone or fbp"),
-    (
-        "insufficient_identity",
-        "the platform could not tell who it was by these fields alone; add mail, phone or fbp",
-    ),
-    ("missing_event_source_url", "events of a website need the page's URL"),
-];
 
 /// What a sample of rows comes to.
 #[derive(Debug, Default)]
@@ -383,12 +360,20 @@ mod tests {
     }
 
     #[test]
-    fn every_piece_of_advice_has_a_word_of_its_own() {
-        for (n, (word, text)) in ADVICE.iter().enumerate() {
-            assert!(ADVICE[..n].iter().all(|(other, _)| other != word), "{word} twice");
-            assert!(DropReason::ALL.iter().all(|reason| reason.as_str() != *word), "{word}");
-            assert!(text.len() > 15, "{word}");
+    fn there_is_advice_on_whatever_is_said() {
+        for (field, reason) in [
+            (Some("email"), "placeholder"),
+            (Some("currency"), "missing"),
+            (Some("contents[].quantity"), "not_a_whole_number"),
+            (None, "consent_unknown"),
+            (None, "consent_refused"),
+            (None, "too_old"),
+            (None, "missing_identity"),
+            (None, "insufficient_identity"),
+            (None, "missing_event_source_url"),
+        ] {
+            assert!(advice(field, "meta", reason).is_some(), "{reason}");
         }
-        assert!(advice("placeholder").is_some() && advice("too_old").is_some());
+        assert_eq!(advice(None, "meta", "xyzzy"), None);
     }
 }

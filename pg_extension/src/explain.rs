@@ -52,25 +52,37 @@ fn explain_match(
     let (options, now) = (Options::from_json(&options.0), clock::now());
     let fields = explain::fields(&row, &options, now, platform);
     let outcome = explain::outcome(row, &options, now, Some(platform));
-    let advice = |reason: &Option<String>| reason.as_deref().and_then(explain::advice);
+    let of = platform.to_owned();
+    let advice = move |field: Option<&str>, reason: &Option<String>| {
+        reason.as_deref().and_then(|reason| explain::advice(field, &of, reason))
+    };
     let blame = |reason: &String| match outcome.field {
         Some(field) => format!("{field}: {reason}"),
         None => reason.clone(),
     };
-    let whole =
-        (None, outcome.status, None, outcome.reason.as_ref().map(blame), advice(&outcome.reason));
+    let whole = (
+        None,
+        outcome.status,
+        None,
+        outcome.reason.as_ref().map(blame),
+        advice(outcome.field, &outcome.reason),
+    );
     let fields = fields.into_iter().map(move |found| {
         let values = i32::try_from(found.values).ok();
-        let advice = advice(&found.reason);
+        let advice = advice(Some(found.field), &found.reason);
         (Some(found.field), found.status.as_str(), values, found.reason, advice)
     });
     Ok(TableIterator::new(std::iter::once(whole).chain(fields)))
 }
 
-/// One sentence with the way out, for a reason in `dropped_fields` and elsewhere.
-#[pg_extern(immutable, parallel_safe, strict, name = "_advice")]
-fn advice(reason: &str) -> Option<&'static str> {
-    explain::advice(reason)
+/// What a reason means, in one sentence with the way out; null for one that nobody knows.
+#[pg_extern(immutable, parallel_safe, name = "_advice")]
+fn advice(
+    field: Option<&str>,
+    platform: Option<&str>,
+    reason: Option<&str>,
+) -> Option<&'static str> {
+    explain::advice(field, platform.unwrap_or("meta"), reason?)
 }
 
 /// Reads the latest rows of a view as its owner, as capture does, and counts what becomes of them.

@@ -52,7 +52,7 @@ begin
             jsonb_object_agg(r.key, round(r.value::numeric / s.sampled, 4)) as reasons,
             string_agg(format('%s %s %%', r.key, round(100 * r.value::numeric / s.sampled, 1)), ', '
                 order by r.value::numeric desc, r.key) as listed,
-            capi._advice((array_agg(r.key order by r.value::numeric desc, r.key))[1]) as advice
+            capi._advice(s.field, platform, (array_agg(r.key order by r.value::numeric desc, r.key))[1]) as advice
         from survey s, jsonb_each_text(s.reasons) r
         where s.kind = 'field'
         group by s.field
@@ -89,7 +89,7 @@ begin
                     when 'suppressed' then 'are without consent and would not be sent'
                     when 'expired' then format('are too old for %s', platform)
                     else format('would be refused by %s: %s', platform, s.reasons ->> 'reason') end,
-            capi._advice(s.reasons ->> 'reason'), null, s.share_used, null
+            capi._advice(s.field, platform, s.reasons ->> 'reason'), null, s.share_used, null
         from survey s
         where s.kind = 'outcome'
         union all

@@ -1,4 +1,5 @@
-//! Advertising platforms: what each accepts and what its answers mean. One file per platform.
+//! Advertising platforms: what each accepts and what its answers mean. One file or folder per
+//! platform.
 //!
 //! The extension previews with the same code that the sidecar sends with.
 
@@ -59,6 +60,21 @@ pub struct ApiVersion {
     pub name: String,
     /// The day it stops working as `YYYY-MM-DD`, as far as the vendor has said so.
     pub ends: Option<&'static str>,
+    /// Whether this build knows it.
+    pub listing: Listing,
+}
+
+/// Where a version stands to those that this build knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// It is one of them.
+    Listed,
+    /// Newer than all of them: nobody has looked at it when this build was made.
+    Newer,
+    /// Older than all of them: it has ended.
+    Older,
+    /// Between them, where the vendor has none: most likely a slip.
+    Unknown,
 }
 
 /// Where the HTTP client puts the credential. Never in a URL path, and a query only where the
@@ -252,6 +268,48 @@ pub fn unfit_of(platform: &str, event: &Event) -> Option<Unfit> {
     find(platform).and_then(|known| (known.unfit)(event))
 }
 
+/// What the reason of a receipt or batch means, in one sentence with the way out; `None` for a
+/// reason that nobody knows. Covers the platform's own codes, such as `100/2804003`, and the words
+/// of this program, such as `missing_currency`.
+pub fn explain(platform: &str, reason: &str) -> Option<&'static str> {
+    let known = REASONS.iter().find(|(known, _)| *known == reason).map(|(_, text)| *text);
+    known.or_else(|| find(platform).and_then(|platform| (platform.explain)(reason)))
+}
+
+/// Reasons that are no platform's.
+const REASONS: &[(&str, &str)] = &[
+    (
+        "too_old",
+        "the platform takes events up to an age, and this one is past it; find out what held it \
+         up, and do not change its event_time",
+    ),
+    ("consent_refused", "the customer has refused; nothing is to be done"),
+    (
+        "request_not_built",
+        "no request could be made of settings and credential; correct them, then resume the \
+         destination",
+    ),
+    (
+        "tls_required",
+        "the credential would travel in clear; set endpoint to https, then resume the destination",
+    ),
+    ("no_request", "the platform makes nothing of this event; nothing is to be done"),
+    (
+        "connect_failed",
+        "the platform could not be reached; the events go again; check network, DNS and endpoint",
+    ),
+    (
+        "answer_timeout",
+        "the platform did not answer in time, so it may have taken the events; they go again, and \
+         it drops by their id those that it has",
+    ),
+    (
+        "answer_lost",
+        "the connection broke, so the platform may have taken the events; they go again, and it \
+         drops by their id those that it has",
+    ),
+];
+
 /// Names of the known platforms.
 pub fn platforms() -> Vec<&'static str> {
     PLATFORMS.iter().map(|known| known.name).collect()
@@ -262,11 +320,17 @@ struct Platform {
     build: fn(&Value) -> Result<Box<dyn Destination>, SettingsError>,
     max_age: fn(&Event) -> Duration,
     unfit: fn(&Event) -> Option<Unfit>,
+    explain: fn(&str) -> Option<&'static str>,
 }
 
 /// Every platform that this build can send to.
-const PLATFORMS: &[Platform] =
-    &[Platform { name: "meta", build: meta::build, max_age: meta::max_age, unfit: meta::unfit }];
+const PLATFORMS: &[Platform] = &[Platform {
+    name: "meta",
+    build: meta::build,
+    max_age: meta::max_age,
+    unfit: meta::unfit,
+    explain: meta::explain,
+}];
 
 fn find(platform: &str) -> Option<&'static Platform> {
     PLATFORMS.iter().find(|known| known.name == platform)

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use capi_core::destination::{ApiVersion, Listing};
 use capi_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -241,7 +242,24 @@ fn destination(row: &DestinationRow, credentials: &Credentials, now: Timestamp) 
         .and_then(|day| Timestamp::parse(&format!("{day}T00:00:00Z")).ok())
         .map(|end| end.micros_since(now));
     let ends = version.ends.unwrap_or_default();
-    let version = version.name;
+    let ApiVersion { name: version, listing, .. } = version;
+    let unsure = |why: &str| {
+        let text = format!("API {version} is {why}");
+        Check::warn(
+            "destination",
+            named(&text),
+            "set `api_version` to one that `capi` knows, or leave it out",
+        )
+    };
+    match listing {
+        Listing::Listed => {}
+        Listing::Older => {
+            let text = format!("API {version} is older than any that still works");
+            return Check::fail("destination", named(&text), way_out);
+        }
+        Listing::Newer => return unsure("newer than this program, which was not tried with it"),
+        Listing::Unknown => return unsure("none that the platform has announced"),
+    }
     match left {
         Some(left) if left <= 0 => {
             Check::fail("destination", named(&format!("API {version} ended on {ends}")), way_out)
@@ -371,6 +389,11 @@ mod tests {
         assert_eq!(versioned("v20.0"), Level::Fail);
         assert_eq!(versioned("v21.0"), Level::Warn);
         assert_eq!(versioned("v25.0"), Level::Ok);
+        assert_eq!(versioned("v18.0"), Level::Fail);
+        assert_eq!(versioned("v20.5"), Level::Warn);
+        assert_eq!(versioned("v99.0"), Level::Warn);
+        let gateway = json!({"pixel_id": "1", "endpoint": "https://gw.example.com/capi"});
+        assert_eq!(row(|r| r.settings = gateway).level, Level::Ok);
     }
 
     #[test]

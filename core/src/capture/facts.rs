@@ -1,0 +1,236 @@
+//! Facts: what is stored in clear, checked and typed field by field.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Row, scalar, shape, timestamp};
+use crate::event::Facts;
+use crate::field::{self, Class, Field, Kind};
+use crate::identity::{self, Context, DropReason, Identifier};
+use crate::money::Amount;
+use crate::time::Timestamp;
+
+/// Longest text of a fact, in bytes.
+pub(super) const LONGEST_TEXT: usize = 4096;
+
+/// What asks for restricted use of the event. A value that cannot be read is kept as the word
+/// [`UNREADABLE`]: dropping it would let the event go unrestricted.
+const RESTRICTIONS: [&str; 3] =
+    ["data_processing_options", "data_processing_options_country", "data_processing_options_state"];
+
+/// Stands for a restriction that nobody can read; no destination sends such an event.
+const UNREADABLE: &str = "unreadable";
+
+/// Fields with a fixed set of words; upper case is forgiven.
+const WORDS: &[(&str, &[&str])] = &[
+    ("delivery_category", shape::DELIVERY_CATEGORIES),
+    // `…/conversions-api/business-messaging`, read 2026-09-12.
+    ("messaging_channel", &["whatsapp", "messenger", "instagram"]),
+    // `…/conversions-api/parameters/server-event`, read 2026-09-12.
+    (
+        "customer_segmentation",
+        &[
+            "new_customer_to_business",
+            "new_customer_to_business_line",
+            "new_customer_to_product_area",
+            "new_customer_to_medium",
+            "existing_customer_to_business",
+            "existing_customer_to_business_line",
+            "existing_customer_to_product_area",
+            "existing_customer_to_medium",
+            "customer_in_loyalty_program",
+        ],
+    ),
+];
+
+/// Every fact of a row.
+pub(super) fn facts(
+    row: &Row,
+    event_time: Timestamp,
+    dropped: &mut BTreeMap<String, String>,
+) -> Facts {
+    let mut facts = Map::new();
+    for field in field::FIELDS {
+        if !matches!(field.class, Class::Clear | Class::Fact) {
+            continue;
+        }
+        let Some(value) = row.get(field.name) else { continue };
+        match fact(field, value, event_time, dropped) {
+            Ok(Some(value)) => {
+                facts.insert(field.name.to_owned(), value);
+            }
+            Ok(None) => {}
+            Err(reason) => {
+                if RESTRICTIONS.contains(&field.name) {
+                    facts.insert(field.name.to_owned(), UNREADABLE.into());
+                }
+                dropped.insert(field.name.to_owned(), reason.to_owned());
+            }
+        }
+    }
+    if !facts.contains_key("fbc")
+        && let (Some(fbclid), Some(at)) =
+            (row.text("fbclid"), row.get("fbclid_at").and_then(timestamp))
+    {
+        match identity::fbc_from_fbclid(&fbclid, at, event_time) {
+            Ok(fbc) => {
+                facts.insert("fbc".into(), Value::String(fbc));
+            }
+            Err(reason) => {
+                dropped.insert("fbclid".into(), reason.as_str().to_owned());
+            }
+        }
+    }
+    for url in ["event_source_url", "referrer_url"] {
+        if let Some(Value::String(text)) = facts.get_mut(url)
+            && strip_mail_from_url(text)
+        {
+            dropped.insert(url.to_owned(), "query_held_a_mail_address".to_owned());
+        }
+    }
+    Facts(facts)
+}
+
+/// Checks one fact; `None` when the value is empty. Parts of a JSON value that are wrong go to
+/// `dropped` by themselves.
+fn fact(
+    field: &Field,
+    value: &Value,
+    event_time: Timestamp,
+    dropped: &mut BTreeMap<String, String>,
+) -> Result<Option<Value>, &'static str> {
+    if field.kind == Kind::Json {
+        return shape::json(field.name, value, dropped);
+    }
+    let text = scalar(value).ok_or("wrong_shape")?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.len() > LONGEST_TEXT {
+        return Err("too_long");
+    }
+    let checked = |result: Result<String, DropReason>| match result {
+        Ok(text) => Ok(Some(Value::String(text))),
+        Err(reason) => Err(reason.as_str()),
+    };
+    if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == field.name) {
+        return shape::word(text, words).map(Some);
+    }
+    match (field.name, field.kind) {
+        ("client_ip_address", _) => checked(identity::client_ip(text)),
+        ("client_user_agent", _) => checked(identity::user_agent(text)),
+        ("fbc", _) => checked(identity::fbc(text, event_time)),
+        ("fbp", _) => checked(identity::fbp(text)),
+        ("event_source_url", _) if !is_web_address(text) => Err("not_a_web_address"),
+        // Meta refuses the whole request for a lead id of another length.
+        ("lead_id", _) if !is_digits(text, 15..=17) => Err("not_15_to_17_digits"),
+        ("fb_login_id", _) if !is_digits(text, 1..=19) => Err("not_a_whole_number"),
+        _ if field.class == Class::Clear && is_nobody(text) => Err("placeholder"),
+        (_, Kind::Number) => Amount::parse(text)
+            .map(|amount| Some(Value::Number(amount.to_json())))
+            .map_err(|_| "not_a_number"),
+        (_, Kind::Integer) => {
+            shape::whole(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
+        }
+        (_, Kind::Boolean) => {
+            shape::flag(value).map(|answer| Some(Value::Bool(answer))).ok_or("not_a_boolean")
+        }
+        _ if field.class == Class::Clear => checked(identity::opaque_id(text)),
+        _ if text.chars().any(char::is_control) => Err("not_printable"),
+        _ => Ok(Some(Value::String(text.to_owned()))),
+    }
+}
+
+/// Whether an id in clear is a placeholder, the digest of one, or the id of zeros that a telephone
+/// gives to every app that may not track. The rule is that of the shop's own ids.
+fn is_nobody(text: &str) -> bool {
+    let context = Context::default();
+    let found = identity::normalize(Identifier::ExternalId, text, "meta", &context);
+    shape::is_nil_uuid(text) || found == Err(DropReason::Placeholder)
+}
+
+/// Whether a number of so many digits stands here; Meta takes these ids as numbers.
+fn is_digits(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {
+    let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    length.contains(&text.len()) && digits
+}
+
+fn is_web_address(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|s| s.eq_ignore_ascii_case("https") || s.eq_ignore_ascii_case("http"))
+}
+
+/// Cuts query and fragment off a URL that holds a mail address; says whether it did.
+fn strip_mail_from_url(url: &mut String) -> bool {
+    let Some(end) = url.find(['?', '#']) else { return false };
+    let tail = url[end..].to_ascii_lowercase();
+    let found = tail.contains('@') || tail.contains("%40");
+    if found {
+        url.truncate(end);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What is kept of one field, or why not.
+    fn checked(name: &'static str, value: &Value) -> Result<Option<Value>, &'static str> {
+        let field = field::find(name).expect("a field");
+        fact(field, value, Timestamp(1_790_000_000_000_000), &mut BTreeMap::new())
+    }
+
+    #[test]
+    fn ids_that_meta_takes_as_numbers_are_numbers() {
+        for (name, value, reason) in [
+            ("lead_id", "12345678901234", "not_15_to_17_digits"),
+            ("lead_id", "123456789012345678", "not_15_to_17_digits"),
+            ("lead_id", "012345678901234", "not_15_to_17_digits"),
+            ("lead_id", "l:123456789012345", "not_15_to_17_digits"),
+            ("fb_login_id", "12a", "not_a_whole_number"),
+            ("fb_login_id", "99999999999999999999", "not_a_whole_number"),
+        ] {
+            assert_eq!(checked(name, &json!(value)), Err(reason), "{value}");
+        }
+        for (name, value) in
+            [("lead_id", json!(123_456_789_012_345_i64)), ("fb_login_id", json!(7))]
+        {
+            assert!(checked(name, &value).expect(name).is_some());
+        }
+    }
+
+    #[test]
+    fn an_id_that_everybody_has_is_none() {
+        for value in ["00000000-0000-0000-0000-000000000000", "undefined", "(not set)"] {
+            assert_eq!(checked("madid", &json!(value)), Err("placeholder"), "{value}");
+        }
+        let own = json!("38400000-8cf0-11bd-b23e-10b96e40000d");
+        assert_eq!(checked("madid", &own), Ok(Some(own)));
+    }
+
+    #[test]
+    fn words_and_pages_are_what_they_should_be() {
+        assert_eq!(checked("messaging_channel", &json!(" WhatsApp ")), Ok(Some("whatsapp".into())));
+        assert_eq!(checked("messaging_channel", &json!("telegram")), Err("unknown_word"));
+        assert_eq!(checked("num_items", &json!("3.00")), Ok(Some(json!(3))));
+        assert_eq!(checked("num_items", &json!("3.5")), Err("not_a_whole_number"));
+        for page in ["/thanks", "shop.example.com/thanks", "javascript://x"] {
+            assert_eq!(checked("event_source_url", &json!(page)), Err("not_a_web_address"));
+        }
+    }
+
+    #[test]
+    fn a_restriction_that_cannot_be_read_stays_on_record() {
+        let row = json!({"data_processing_options": "LDU", "data_processing_options_state": "CA"});
+        let row = Row::from_object(row.as_object().expect("an object").clone());
+        let mut dropped = BTreeMap::new();
+        let facts = facts(&row, Timestamp(0), &mut dropped);
+        assert_eq!(facts.text("data_processing_options"), Some(UNREADABLE));
+        assert_eq!(facts.text("data_processing_options_state"), Some(UNREADABLE));
+        assert_eq!(dropped.len(), 2);
+    }
+}

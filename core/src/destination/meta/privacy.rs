@@ -1,0 +1,97 @@
+//! Limited Data Use: a list and two whole numbers that must fit together.
+//!
+//! Meta's page on data processing options, read 2026-09-12. An event that asks for it in a way
+//! that Meta would not understand is never sent: it would count as one that does not ask.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::settings::Settings;
+use crate::event::Event;
+
+const OPTIONS: &str = "data_processing_options";
+const COUNTRY: &str = "data_processing_options_country";
+const STATE: &str = "data_processing_options_state";
+
+/// The USA, the only country with states.
+const USA: i64 = 1;
+
+/// States of the USA by Meta's numbers: California, Colorado, Connecticut, Florida, Oregon, Texas,
+/// Montana, Delaware, Nebraska, New Hampshire, New Jersey, Minnesota, Maryland, Rhode Island.
+const STATES: std::ops::RangeInclusive<i64> = 1_000..=1_013;
+
+/// Whether this is Meta's number of a state.
+pub(super) fn is_state(number: i64) -> bool {
+    STATES.contains(&number)
+}
+
+/// What goes into the event.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct DataProcessing {
+    data_processing_options: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_processing_options_country: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_processing_options_state: Option<i64>,
+}
+
+/// The restriction of an event, or why it must not be sent.
+pub(super) fn of(
+    event: &Event,
+    settings: &Settings,
+) -> Result<Option<DataProcessing>, &'static str> {
+    let (country, state) = (
+        number(event, COUNTRY, "invalid_data_processing_options_country")?,
+        number(event, STATE, "invalid_data_processing_options_state")?,
+    );
+    let named = country.is_some_and(|n| n != 0) || state.is_some_and(|n| n != 0);
+    let limited = match event.facts.get(OPTIONS) {
+        None | Some(Value::Null) if settings.limited_data_use => true,
+        None | Some(Value::Null) if named => return Err("missing_data_processing_options"),
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(options)) if options.is_empty() => false,
+        Some(Value::Array(options)) if *options == ["LDU"] => true,
+        Some(_) => return Err("invalid_data_processing_options"),
+    };
+    if !limited {
+        // An empty list says that it is off and needs no place.
+        return Ok(Some(DataProcessing {
+            data_processing_options: Vec::new(),
+            data_processing_options_country: None,
+            data_processing_options_state: None,
+        }));
+    }
+    let default = settings.limited_data_use_state.map_or((0, 0), |state| (USA, state));
+    let (country, state) = match (country, state) {
+        (None, None) => default,
+        (Some(0), None) | (None, Some(0)) => (0, 0),
+        (Some(country), Some(state)) => (country, state),
+        (Some(_), None) => return Err("missing_data_processing_options_state"),
+        (None, Some(_)) => return Err("missing_data_processing_options_country"),
+    };
+    match (country, state) {
+        // By the address alone can Meta tell the place.
+        (0, 0) if event.facts.text("client_ip_address").is_none() => {
+            return Err("missing_data_processing_options_state");
+        }
+        (0, 0) => {}
+        (USA, 0) => return Err("missing_data_processing_options_state"),
+        (USA, state) if is_state(state) => {}
+        (0 | USA, _) if country == USA || !is_state(state) => {
+            return Err("invalid_data_processing_options_state");
+        }
+        _ => return Err("invalid_data_processing_options_country"),
+    }
+    Ok(Some(DataProcessing {
+        data_processing_options: vec!["LDU"],
+        data_processing_options_country: Some(country),
+        data_processing_options_state: Some(state),
+    }))
+}
+
+fn number(event: &Event, field: &str, reason: &'static str) -> Result<Option<i64>, &'static str> {
+    match event.facts.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or(reason),
+    }
+}
