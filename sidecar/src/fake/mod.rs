@@ -40,7 +40,8 @@
 //! - an event more than an hour in the future: its tolerance is not documented
 //! - a malformed `fbp`, about which the platform may only warn; a click after its event; the digest
 //!   of an empty text
-//! - amounts as text; content types other than the two documented ones
+//! - amounts as text or of more than 18 digits before or after the point; fractions of a quantity;
+//!   content types other than the two documented ones
 //! - `page_id` for WhatsApp even where the business account's id is given
 //! - country or state of Limited Data Use without its options
 //! - the 48 hours of an appended attribution, counted from the original event to the receipt

@@ -44,25 +44,28 @@ pub(super) fn check(event: Fields<'_>, source: &str) -> Checked<()> {
         app.require(REQUIRED, "is required for app events")?;
     }
     match app.value("extinfo") {
-        Some(extinfo) => check_device(app, extinfo),
+        Some(extinfo) => check_device(app, extinfo, is_app),
         None => Ok(()),
     }
 }
 
-fn check_device(app: Fields<'_>, extinfo: &Value) -> Checked<()> {
+fn check_device(app: Fields<'_>, extinfo: &Value, is_app: bool) -> Checked<()> {
     let slots = extinfo
         .as_array()
         .filter(|slots| slots.len() == SLOTS)
         .ok_or_else(|| app.refuse("extinfo", "must be an array of 16 values"))?;
     // The vendor's SDK sends null in the slots that nobody filled.
-    if slots.iter().any(|slot| slot.is_object() || slot.is_array()) {
+    if !slots.iter().all(|slot| slot.is_string() || slot.is_number() || slot.is_null()) {
         return Err(app.refuse("extinfo", "must hold texts and numbers only"));
     }
     if !slots[VERSION].as_str().is_some_and(|version| matches!(version, "a2" | "i2")) {
         return Err(app.refuse("extinfo", "must start with a2 or i2"));
     }
-    let os_version = slots[OS_VERSION].as_str().map(str::trim);
-    if os_version.is_none_or(str::is_empty) {
+    let has_no_os = match &slots[OS_VERSION] {
+        Value::String(version) => version.trim().is_empty(),
+        other => other.is_null(),
+    };
+    if is_app && has_no_os {
         let rule = "the operating system's version must not be empty";
         return Err(app.refuse_as(2_804_043, "extinfo", rule));
     }

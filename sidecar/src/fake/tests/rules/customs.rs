@@ -25,8 +25,8 @@ pub(super) fn customs(examples: &mut Examples) {
         [absent()],
         [json!("ABC"), json!("EURO"), json!("€")],
     );
-    let bad = [json!("19.99"), json!([1]), json!(true)];
-    examples.rows("custom.value.type", base, &custom("value"), [json!(19.99)], bad);
+    let bad = [json!("19.99"), json!([1]), json!(true), json!(1e40)];
+    examples.rows("custom.value.type", base, &custom("value"), [json!(0.1 + 0.2)], bad);
     for key in ["predicted_ltv", "net_revenue"] {
         examples.rows("custom.numbers", base, &custom(key), [json!(0.5)], [json!("0.5")]);
     }

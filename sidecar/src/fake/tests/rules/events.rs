@@ -130,6 +130,7 @@ pub(super) fn sources(examples: &mut Examples) {
             slots(|slots| drop(slots.pop())),
             slots(|slots| slots.push(json!(""))),
             slots(|slots| slots[8] = json!({})),
+            slots(|slots| slots[8] = json!(true)),
         ],
     );
     examples.rows(
