@@ -4,6 +4,7 @@
 . "$(dirname "$0")/setup.sh"
 setup_machine
 [ -x "${CAPI_BIN:-}" ] || build_sidecar
+find_python || die "a python3 with pip is missing: install one, or set PYTHON to it."
 
 # Into a folder of its own: no environment of the system is touched. Some packages are compiled for
 # one version of Python.
@@ -17,7 +18,8 @@ install_packages() {
 if [ ! -d "$packages" ]; then
     say "installing Meta's SDK for Python $python_version"
     rm -rf "$packages.part"
-    # Some distributions guard even a folder of one's own (PEP 668); older pips do not know the flag.
+    # Some distributions guard even a folder of one's own (PEP 668). By variable, not by flag: an
+    # older pip would stumble over the flag.
     install_packages >/dev/null 2>&1 || {
         rm -rf "$packages.part"
         PIP_BREAK_SYSTEM_PACKAGES=1 quietly install_packages

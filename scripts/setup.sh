@@ -64,8 +64,7 @@ set PG_CONFIG to its pg_config."
             quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y "${missing[@]}"
         }
     fi
-    find_python || die "a python3 with pip is missing: install one, or set PYTHON to it."
-    export PYTHON PG_CONFIG
+    export PG_CONFIG
     PG_BIN=$("$PG_CONFIG" --bindir)
     PG_MAJOR=$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
     [ "$PG_MAJOR" -ge 15 ] || die "Postgres $PG_MAJOR is too old: 15 or newer is needed (PG_CONFIG names it)."

@@ -136,11 +136,11 @@ def everything_known():
     )
 
 
-def from_a_browser_s_request():
+def from_a_browser_s_request(event_time=NOW):
     """The parameter builder fills click, browser, page and referrer from a web request."""
     built = Event(
         event_name="PageView",
-        event_time=NOW,
+        event_time=event_time,
         action_source=ActionSource.WEBSITE,
         user_data=UserData(client_ip_address="203.0.113.7", client_user_agent="B"),
     )
@@ -201,6 +201,8 @@ ACCEPTED = {
     ),
     "website, no custom data": lambda: event("PageView"),
     "website, filled by the parameter builder": from_a_browser_s_request,
+    # Its click id is then later than the event.
+    "website, filled for an older event": lambda: from_a_browser_s_request(NOW - 600),
     "website, page and referrer": lambda: event(
         "ViewContent", referrer_url="https://search.example.org/", opt_out=True
     ),

@@ -38,7 +38,7 @@
 //! - unknown keys, but for `custom_data` and its contents, where the sender may add its own; null
 //!   and blank values; compressed bodies
 //! - an event more than an hour in the future: its tolerance is not documented
-//! - a malformed `fbp`, about which the platform may only warn; a click after its event; the digest
+//! - a malformed `fbp`, about which the platform may only warn; a click in the future; the digest
 //!   of an empty text
 //! - amounts as text or of more than 18 digits before or after the point; fractions of a quantity;
 //!   content types other than the two documented ones

@@ -3,22 +3,29 @@
 use serde_json::Value;
 
 use super::shape::{Fields, is_digits};
-use super::{Checked, DAY};
+use super::{Checked, Clock, DAY};
 
 /// Life of a click id, in milliseconds: the cookie that holds it lives 90 days.
 const CLICK_LIFE_MS: i64 = 90 * DAY * 1000;
 
 /// Judges `fbc`.
-pub(super) fn check_click(user: Fields<'_>, value: &Value, event_time: i64) -> Checked<()> {
+pub(super) fn check_click(
+    user: Fields<'_>,
+    value: &Value,
+    event_time: i64,
+    clock: Clock,
+) -> Checked<()> {
     let refuse = |rule| user.refuse_as(2_804_001, "fbc", rule);
     let clicked_at = value
         .as_str()
         .and_then(|text| parse(text, |tail| tail.bytes().all(is_base64url)))
         .ok_or_else(|| refuse("must be fb.<index>.<milliseconds>.<click id>"))?;
-    let event_ms = event_time.saturating_mul(1000);
-    // event_time has whole seconds: a click within the same second is not later.
-    if clicked_at < event_ms - CLICK_LIFE_MS || clicked_at >= event_ms + 1000 {
+    if clicked_at < event_time.saturating_mul(1000) - CLICK_LIFE_MS {
         return Err(refuse("the click must lie within the 90 days before the event"));
+    }
+    // Not the event's time: the vendor's SDK makes ids of the moment when it builds the event.
+    if clicked_at / 1000 > clock.now + clock.max_future {
+        return Err(refuse("the click must not lie in the future"));
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ const KEYS: &[(&str, Shape)] = &[
     ("content_name", Shape::Text),
     ("content_category", Shape::Text),
     ("contents", Shape::Objects),
-    // Three keys belong to one event name each, but the platform takes them with any.
+    // These three are meant for one event name each; no refusal of others is on record.
     ("num_items", Shape::Count),
     ("search_string", Shape::Text),
     ("status", Shape::Text),

@@ -67,7 +67,7 @@ pub(super) fn check(raw: Box<RawValue>, clock: Clock) -> Checked<Arrival> {
     app::check(event, source)?;
     messaging::check(event, user, source, name)?;
     attribution::check(event, name, clock)?;
-    user::check(user, time)?;
+    user::check(user, time, clock)?;
     processing::check(event, user)?;
     let money = custom::check(event.object("custom_data", "custom_data."), source, name)?;
 

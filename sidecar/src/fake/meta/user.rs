@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::Checked;
 use super::click;
 use super::shape::{Fields, is_digits, texts};
+use super::{Checked, Clock};
 use crate::fake::answer::Refusal;
 
 /// How a key is judged.
@@ -76,7 +76,7 @@ pub(in crate::fake) const DIGEST_OF_NOTHING: &str =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Judges all keys and whether they could find somebody.
-pub(super) fn check(user: Fields<'_>, event_time: i64) -> Checked<()> {
+pub(super) fn check(user: Fields<'_>, event_time: i64, clock: Clock) -> Checked<()> {
     let kind_of = |key: &str| KEYS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind);
     if let Some((key, _)) = user.iter().find(|(key, _)| kind_of(key).is_none()) {
         return Err(user.refuse(key, "is not a parameter of this edge"));
@@ -90,7 +90,7 @@ pub(super) fn check(user: Fields<'_>, event_time: i64) -> Checked<()> {
     }
     for (key, value) in user.iter() {
         if let Some(kind) = kind_of(key) {
-            check_value(user, key, kind, value, event_time)?;
+            check_value(user, key, kind, value, event_time, clock)?;
         }
     }
     Ok(())
@@ -102,6 +102,7 @@ fn check_value(
     kind: Kind,
     value: &Value,
     event_time: i64,
+    clock: Clock,
 ) -> Checked<()> {
     let refuse_unless = |holds: bool, rule: &str| match holds {
         true => Ok(()),
@@ -128,7 +129,7 @@ fn check_value(
             let holds = value.as_str().is_some_and(is_address);
             refuse_unless(holds, "must be an IPv4 or IPv6 address")
         }
-        Kind::Click => click::check_click(user, value, event_time),
+        Kind::Click => click::check_click(user, value, event_time, clock),
         Kind::Browser => click::check_browser(user, value),
         // Documented as an integer; the vendor's SDK declares text.
         Kind::Login => {

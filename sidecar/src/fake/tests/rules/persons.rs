@@ -118,7 +118,8 @@ pub(super) fn persons(examples: &mut Examples) {
     let click = |seconds: i64| json!(format!("fb.1.{}.IwAR", (now() - 60 - seconds) * 1000));
     let path = "user_data.fbc";
     examples.rows("user.fbc.age", base, path, [click(90 * DAY - 60)], [click(90 * DAY + 60)]);
-    examples.rows("user.fbc.future", base, path, [click(1)], [click(-60)]);
+    let good = [click(1), click(-60)];
+    examples.rows("user.fbc.future", base, path, good, [click(-2 * 3600)]);
     let old = (now() - 91 * DAY) * 1000;
     examples.rows(
         "user.fbp",
