@@ -358,10 +358,36 @@ REFUSED = {
     "attribution after three days": (lambda: appended(NOW - 3 * DAY), 100, None),
 }
 
+# What the SDK passes on as it got it, or makes of nonsense, and Meta may take. The stand-in refuses
+# it on purpose: docs/fake.md has these rules as its own.
+STRICTER = {
+    # Of a city of digits nothing is left, and the SDK hashes that.
+    "digest of nothing": (
+        lambda: event("Lead", user_data=person(city="12345")),
+        "user_data.ct",
+    ),
+    "blank text": (lambda: event("Lead", event_id=" "), "event_id"),
+    "item number as number": (
+        lambda: purchase(custom_data=money(content_ids=[7])),
+        "custom_data.content_ids",
+    ),
+    "browser id of another kind": (
+        lambda: event("Lead", user_data=person(fbp="GA1.1.123.456")),
+        "user_data.fbp",
+    ),
+    "content type of travel": (
+        lambda: event("Search", custom_data=CustomData(content_type="hotel")),
+        "custom_data.content_type",
+    ),
+}
+
 # What the SDK cannot put on the wire, so that nothing is learnt from it here.
 UNSENDABLE = {
     # It demands the enumeration and then hands it to the JSON encoder as it is.
     "attribution method": lambda: appended(attribution_method="mir"),
+    # It refuses these itself, as the stand-in does.
+    "amount as text": lambda: purchase(custom_data=money(value="12.50")),
+    "time as text": lambda: event("Lead", event_time=str(NOW)),
     # Its enumeration of channels has one member.
     "Messenger": lambda: conversation(channel="messenger"),
 }
@@ -469,6 +495,12 @@ def main():
         check(what, given == (code, subcode), f"{given}: {error.body()}")
         check(what, not error.api_transient_error(), "is transient")
         check(what, error.api_blame_field_specs(), "blames no field")
+    for what, (build, field) in STRICTER.items():
+        error = refusal(build())
+        check(what, error is not None, "was accepted")
+        if error is not None:
+            blamed = error.api_blame_field_specs()
+            check(what, blamed == [["data", *field.split(".")]], blamed)
     try:
         send_as_usual(everything + [purchase(custom_data=money(currency=None))])
         check("one bad event", False, "was accepted")
@@ -503,7 +535,8 @@ def main():
     refused = len(REFUSED) + 4
     print(
         f"sdk: {len(sources)} action sources, {len(ACCEPTED)} events accepted, "
-        f"{refused} requests refused as documented, {len(UNSENDABLE)} beyond the SDK, "
+        f"{refused} requests refused as documented, {len(STRICTER)} stricter on purpose, "
+        f"{len(UNSENDABLE)} beyond the SDK, "
         f"{len(failures)} failures"
     )
     sys.exit(1 if failures else 0)

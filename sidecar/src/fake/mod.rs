@@ -40,7 +40,7 @@
 //! - an event more than an hour in the future: its tolerance is not documented
 //! - a malformed `fbp`, about which the platform may only warn; a click in the future; the digest
 //!   of an empty text
-//! - amounts as text or of more than 18 digits before or after the point; fractions of a quantity;
+//! - amounts of more than 18 digits before or after the point; fractions of a quantity;
 //!   content types other than the two documented ones
 //! - `page_id` for WhatsApp even where the business account's id is given
 //! - country or state of Limited Data Use without its options
