@@ -31,11 +31,20 @@ quietly() {
     rm -f "$log"
 }
 
+# Sets PYTHON to one that has pip. The first in PATH may have none, the system's own may.
+find_python() {
+    for PYTHON in ${PYTHON:-} python3 /usr/bin/python3; do
+        if "$PYTHON" -m pip --version >/dev/null 2>&1; then return; fi
+    done
+    return 1
+}
+
 setup_packages() {
     local missing=() version
     command -v curl >/dev/null || missing+=(curl)
     command -v cc >/dev/null || missing+=(build-essential)
     command -v sudo >/dev/null || missing+=(sudo) # cargo-pgrx asks for it
+    find_python || missing+=(python3-pip) # for the vendor's SDK in scripts/sdk.sh
     ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
     PG_CONFIG=${PG_CONFIG:-$(command -v pg_config || true)}
     if [ -z "$PG_CONFIG" ] || [ ! -x "$("$PG_CONFIG" --bindir)/postgres" ] \

@@ -10,6 +10,7 @@ cargo test -q -p capi-core -p capi-sidecar
 
 install_extension
 build_sidecar
+scripts/sdk.sh
 say "end to end: a private Postgres, the sidecar, and the fake platform on loopback"
 cargo test -q -p capi-tests
 

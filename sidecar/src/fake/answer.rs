@@ -5,6 +5,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::wording::Wording;
+
 /// Why a request is not accepted: what the sender gets to see, and what only the log knows.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
@@ -12,7 +14,8 @@ pub(super) struct Refusal {
     pub(super) code: i32,
     pub(super) subcode: Option<i32>,
     pub(super) message: String,
-    pub(super) user_message: Option<(&'static str, String)>,
+    /// Why, for the people who read the answer and for the log.
+    pub(super) rule: Option<String>,
     pub(super) transient: bool,
     /// Position of the culprit in `data`. The platform does not tell, so neither does the answer.
     pub(super) at: Option<usize>,
@@ -28,7 +31,7 @@ impl Refusal {
             code: 100,
             subcode: None,
             message: "Invalid parameter".to_owned(),
-            user_message: Some(("Invalid parameter", format!("{field}: {rule}"))),
+            rule: Some(rule.to_owned()),
             transient: false,
             at: None,
             field: Some(field),
@@ -36,18 +39,8 @@ impl Refusal {
     }
 
     /// An invalid parameter that the platform has a subcode for.
-    pub(super) fn coded(
-        subcode: i32,
-        title: &'static str,
-        field: impl Into<String>,
-        rule: &str,
-    ) -> Self {
-        let mut refusal = Self::invalid(field, rule);
-        refusal.subcode = Some(subcode);
-        if let Some((shown, _)) = &mut refusal.user_message {
-            *shown = title;
-        }
-        refusal
+    pub(super) fn coded(subcode: i32, field: impl Into<String>, rule: &str) -> Self {
+        Self { subcode: Some(subcode), ..Self::invalid(field, rule) }
     }
 
     /// A failure that is not about one parameter.
@@ -57,7 +50,7 @@ impl Refusal {
             code,
             subcode: None,
             message: message.into(),
-            user_message: None,
+            rule: None,
             transient: false,
             at: None,
             field: None,
@@ -105,7 +98,7 @@ impl Refusal {
     }
 
     /// The error body.
-    pub(super) fn body(&self, trace: &str) -> Value {
+    pub(super) fn body(&self, trace: &str, wording: Wording) -> Value {
         let mut error = json!({
             "message": self.message,
             "type": "OAuthException",
@@ -116,9 +109,12 @@ impl Refusal {
         if let Some(subcode) = self.subcode {
             error["error_subcode"] = subcode.into();
         }
-        if let Some((title, message)) = &self.user_message {
-            error["error_user_title"] = (*title).into();
-            error["error_user_msg"] = message.as_str().into();
+        if let Some((title, message)) = wording.texts(self) {
+            error["error_user_title"] = title.into();
+            error["error_user_msg"] = message.into();
+        }
+        if let Some(details) = wording.details(self) {
+            error["error_data"] = details;
         }
         json!({ "error": error })
     }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Most decimal places kept; more would not be money.
-const MAX_SCALE: u32 = 12;
+/// Most digits on either side of the point. A binary fraction printed in full has 17 places; the
+/// sums of numbers of this size still fit.
+const MAX_DIGITS: u32 = 18;
 
 /// A decimal number: mantissa and number of decimal places.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,25 +26,23 @@ impl Decimal {
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let digits = [whole, fraction].concat();
-        if digits.is_empty() || digits.len() > 24 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        if digits.is_empty() || digits.len() > 36 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
         let mantissa: i128 = digits.parse().ok()?;
         let mantissa = if negative { -mantissa } else { mantissa };
         let places = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
-        match u32::try_from(places) {
-            Ok(scale) if scale <= MAX_SCALE => Some(Self { mantissa, scale }),
-            Ok(_) => None,
+        let decimal = match u32::try_from(places) {
+            Ok(scale) if scale <= MAX_DIGITS => Self { mantissa, scale },
+            Ok(_) => return None,
             // A positive exponent beyond the fraction: zeros go to the right.
-            Err(_) if places >= -12 => {
-                let zeros = places.unsigned_abs();
-                Some(Self {
-                    mantissa: mantissa.checked_mul(10_i128.checked_pow(zeros)?)?,
-                    scale: 0,
-                })
+            Err(_) => {
+                let zeros = 10_i128.checked_pow(places.unsigned_abs())?;
+                Self { mantissa: mantissa.checked_mul(zeros)?, scale: 0 }
             }
-            Err(_) => None,
-        }
+        };
+        let limit = 10_u128.pow(MAX_DIGITS + decimal.scale);
+        (decimal.mantissa.unsigned_abs() < limit).then_some(decimal)
     }
 
     /// Adds, keeping the larger number of decimal places.
@@ -82,12 +81,14 @@ mod tests {
         assert_eq!(sum(&["19.90", "5", "0.005"]), "24.905");
         assert_eq!(sum(&["-0.05", "-1"]), "-1.05");
         assert_eq!(sum(&["1e2", "1.5E1", "25e-2"]), "115.25");
+        assert_eq!(sum(&["0.30000000000000004", "1e17"]), "100000000000000000.30000000000000004");
+        assert_eq!(sum(&["999999999999999999", "0.000000000000000001"]).len(), 37);
         assert_eq!(sum(&[]), "0");
     }
 
     #[test]
     fn refuses_what_is_no_money() {
-        for text in ["", "-", "1e99", "1e-40", "1234567890123456789012345", "0x10", "."] {
+        for text in ["", "-", "1e18", "1e99", "1e-19", "1234567890123456789", "0x10", "."] {
             assert_eq!(Decimal::parse(text), None, "{text}");
         }
     }

@@ -10,20 +10,39 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answer::{self, Refusal, json_response, text_response, with_header};
-use super::fault::{Fault, Kind, Plan};
+use super::fault::{Fault, Kind, Meter, Plan};
 use super::log::Exchange;
-use super::meta::{Arrival, Clock, Envelope};
+use super::meta::{Arrival, Clock, Encoding, Envelope};
+use super::wording::Wording;
 use super::{FakeState, serve};
 
 /// Answers every path and method that is no edge.
 pub(super) async fn unsupported(State(state): State<FakeState>) -> Response {
-    json_response(400, &Refusal::unknown_path().body(&state.trace(0)))
+    json_response(400, &Refusal::unknown_path().body(&state.trace(0), state.wording()))
 }
 
-/// Takes in one request.
+/// Takes in one request to a version of the platform.
 pub(super) async fn receive(
     State(state): State<FakeState>,
     Path((version, pixel)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    receive_at(state, Some(version), pixel, request).await
+}
+
+/// Takes in one request to a gateway, which has no versions.
+pub(super) async fn receive_gateway(
+    State(state): State<FakeState>,
+    Path(pixel): Path<String>,
+    request: Request,
+) -> Response {
+    receive_at(state, None, pixel, request).await
+}
+
+async fn receive_at(
+    state: FakeState,
+    version: Option<String>,
+    pixel: String,
     request: Request,
 ) -> Response {
     let number = state.log().open();
@@ -45,42 +64,56 @@ pub(super) async fn receive(
     }
     let body = to_bytes(body, state.0.options.max_body).await;
     exchange.received_at = state.now_us();
-    let trace = state.trace(number);
+    let voice = Voice { trace: state.trace(number), wording: wording(&state, &plan) };
     if plan.latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(plan.latency_ms)).await;
     }
 
     let response = match body {
-        Err(_) => refuse(&mut exchange, Refusal::plain(413, 1, "Request body too large"), &trace),
+        Err(_) => refuse(&mut exchange, Refusal::plain(413, 1, "Request body too large"), &voice),
         Ok(body) => {
             exchange.body_bytes = body.len();
-            match plan.spoil.as_ref().and_then(|fault| replaced_answer(fault, &exchange, &trace)) {
+            let envelope = encoding(&exchange).and_then(|it| Envelope::parse(&it, &body));
+            exchange.body = envelope.as_ref().ok().map(|envelope| kept(envelope, &body));
+            match plan.spoil.as_ref().and_then(|fault| replaced_answer(fault, &exchange, &voice)) {
                 Some(answer) => {
-                    keep_body(&mut exchange, &body);
                     note_answer(&mut exchange, &answer);
                     answer.into_response()
                 }
                 None => {
                     let token = presented_token(&head.headers, &head.uri);
-                    judge(&state, &version, token, &mut exchange, &body, &trace)
+                    judge(&state, version.as_deref(), token, &mut exchange, envelope, &voice)
                 }
             }
         }
     };
-    finish(&state, exchange, plan, response, &trace, &version).await
+    finish(&state, exchange, plan, response, &voice, version.as_deref()).await
+}
+
+/// Whose answer it is, and how its errors are put.
+struct Voice {
+    trace: String,
+    wording: Wording,
+}
+
+fn wording(state: &FakeState, plan: &Plan) -> Wording {
+    let mut wording = state.wording();
+    for fault in plan.additions.iter().filter(|fault| fault.kind == Kind::Wording) {
+        wording.language = fault.language.unwrap_or(wording.language);
+        wording.error_data = fault.error_data.unwrap_or(wording.error_data);
+    }
+    wording
 }
 
 /// Checks everything; accepts all events or none.
 fn judge(
     state: &FakeState,
-    version: &str,
+    version: Option<&str>,
     token: Option<(&'static str, String)>,
     exchange: &mut Exchange,
-    body: &Bytes,
-    trace: &str,
+    envelope: Result<Envelope<'_>, Refusal>,
+    voice: &Voice,
 ) -> Response {
-    let envelope = Envelope::parse(body);
-    keep_body(exchange, body);
     let token = token.or_else(|| {
         let token = envelope.as_ref().ok()?.access_token()?;
         Some(("body", token))
@@ -92,21 +125,21 @@ fn judge(
     let checked = match (token, state.check_path(version, &exchange.pixel)) {
         (_, Err(refusal)) if refusal.subcode.is_none() => Err(refusal),
         (Some((_, token)), path) if state.token_matches(&token) => {
-            path.and(is_json(exchange)).and(envelope).and_then(|envelope| {
+            path.and(envelope).and_then(|envelope| {
                 let arrivals = envelope.check(clock)?;
                 exchange.events = arrivals.len();
-                check_poison(state, &exchange.pixel, &arrivals)?;
+                check_faulty(state, &exchange.pixel, &arrivals)?;
                 Ok((arrivals, envelope.test_event_code()))
             })
         }
         _ => Err(Refusal::token()),
     };
     match checked {
-        Err(refusal) => refuse(exchange, refusal, trace),
+        Err(refusal) => refuse(exchange, refusal, voice),
         Ok((arrivals, test_event_code)) => {
             state.log().accept(exchange, arrivals, test_event_code.as_deref());
             exchange.accepted = true;
-            let answer = answer::accepted(exchange.events, trace);
+            let answer = answer::accepted(exchange.events, &voice.trace);
             exchange.status = Some(200);
             let response = json_response(200, &answer);
             exchange.answer = Some(answer);
@@ -115,29 +148,29 @@ fn judge(
     }
 }
 
-fn is_json(exchange: &Exchange) -> Result<(), Refusal> {
+fn encoding(exchange: &Exchange) -> Result<Encoding, Refusal> {
     if exchange.headers.contains_key("content-encoding") {
         return Err(Refusal::invalid("body", "must not be compressed"));
     }
     let content_type = exchange.headers.get("content-type").map(String::as_str).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        Ok(())
-    } else {
-        Err(Refusal::invalid("body", "must be application/json"))
+    Encoding::parse(content_type)
+}
+
+/// The refusals that depend on events and were ordered by a fault.
+fn check_faulty(state: &FakeState, pixel: &str, arrivals: &[Arrival]) -> Result<(), Refusal> {
+    match state.faults().refused(pixel, arrivals) {
+        None => Ok(()),
+        Some((Kind::ForeignPage, at)) => {
+            let rule = "does not belong with the ctwa_clid";
+            Err(Refusal::coded(2_804_072, "user_data.page_id", rule).at(at))
+        }
+        // No position, not even in the log: who is to blame is for the sender to find out.
+        Some(_) => Err(Refusal::invalid("data", "holds an event that is refused on request")),
     }
 }
 
-fn check_poison(state: &FakeState, pixel: &str, arrivals: &[Arrival]) -> Result<(), Refusal> {
-    let ids = arrivals.iter().filter_map(|arrival| arrival.id.as_deref());
-    if state.faults().poisoned(pixel, ids) {
-        return Err(Refusal::invalid("data", "holds an event that is refused on request"));
-    }
-    Ok(())
-}
-
-fn refuse(exchange: &mut Exchange, refusal: Refusal, trace: &str) -> Response {
-    let answer = refusal.body(trace);
+fn refuse(exchange: &mut Exchange, refusal: Refusal, voice: &Voice) -> Response {
+    let answer = refusal.body(&voice.trace, voice.wording);
     let status = refusal.status;
     exchange.status = Some(status);
     exchange.refusal = Some(refusal);
@@ -169,7 +202,7 @@ impl Replaced {
 const HTML_PAGE: &str = "<!DOCTYPE html><html lang=\"en\"><head><title>Error</title></head>\
     <body><h1>Sorry, something went wrong.</h1></body></html>";
 
-fn replaced_answer(fault: &Fault, exchange: &Exchange, trace: &str) -> Option<Replaced> {
+fn replaced_answer(fault: &Fault, exchange: &Exchange, voice: &Voice) -> Option<Replaced> {
     let mut usage = None;
     let refusal = match fault.kind {
         Kind::Status => {
@@ -185,7 +218,8 @@ fn replaced_answer(fault: &Fault, exchange: &Exchange, trace: &str) -> Option<Re
         }
         Kind::Throttle => {
             let code = fault.code.unwrap_or(4);
-            usage = Some(usage_header(code, 100, fault.minutes.unwrap_or(1), &exchange.pixel));
+            let meter = fault.header.unwrap_or_else(|| meter_of(code));
+            usage = Some(usage_header(meter, 100, fault.minutes.unwrap_or(1), &exchange.pixel));
             let mut refusal = Refusal::plain(
                 fault.status.unwrap_or(429),
                 code,
@@ -217,26 +251,50 @@ fn replaced_answer(fault: &Fault, exchange: &Exchange, trace: &str) -> Option<Re
         transient: fault.transient.unwrap_or(refusal.transient),
         ..refusal
     };
-    Some(Replaced { status: refusal.status, answer: Ok(refusal.body(trace)), usage })
+    let answer = Ok(refusal.body(&voice.trace, voice.wording));
+    Some(Replaced { status: refusal.status, answer, usage })
 }
 
-/// The header that tells how much of a limit is used up; which one depends on the code.
-fn usage_header(code: i32, percent: u16, minutes: u64, pixel: &str) -> (&'static str, Value) {
-    if (80_000..=80_014).contains(&code) {
-        let usage = json!({ pixel: [{
-            "type": "ads_management",
-            "call_count": percent,
-            "total_cputime": percent / 2,
-            "total_time": percent / 2,
-            "estimated_time_to_regain_access": minutes,
-            "ads_api_access_tier": "standard_access",
-        }]});
-        return ("x-business-use-case-usage", usage);
+/// The usage header that goes with a throttling code.
+fn meter_of(code: i32) -> Meter {
+    match code {
+        80_000..=80_014 => Meter::BusinessUseCase,
+        17 | 613 => Meter::AdAccount,
+        _ => Meter::App,
     }
-    let usage = json!({
-        "call_count": percent, "total_cputime": percent / 2, "total_time": percent / 2,
-    });
-    ("x-app-usage", usage)
+}
+
+/// The header that tells how much of a limit is used up.
+fn usage_header(meter: Meter, percent: u16, minutes: u64, pixel: &str) -> (&'static str, Value) {
+    const TIER: &str = "standard_access";
+    match meter {
+        Meter::App => {
+            let usage = json!({
+                "call_count": percent, "total_cputime": percent / 2, "total_time": percent / 2,
+            });
+            ("x-app-usage", usage)
+        }
+        Meter::AdAccount => {
+            let usage = json!({
+                "acc_id_util_pct": percent,
+                // Seconds here, minutes in the business header.
+                "reset_time_duration": minutes.saturating_mul(60),
+                "ads_api_access_tier": TIER,
+            });
+            ("x-ad-account-usage", usage)
+        }
+        Meter::BusinessUseCase => {
+            let usage = json!({ pixel: [{
+                "type": "ads_management",
+                "call_count": percent,
+                "total_cputime": percent / 2,
+                "total_time": percent / 2,
+                "estimated_time_to_regain_access": minutes,
+                "ads_api_access_tier": TIER,
+            }]});
+            ("x-business-use-case-usage", usage)
+        }
+    }
 }
 
 fn note_answer(exchange: &mut Exchange, answer: &Replaced) {
@@ -253,8 +311,8 @@ async fn finish(
     mut exchange: Exchange,
     plan: Plan,
     mut response: Response,
-    trace: &str,
-    version: &str,
+    voice: &Voice,
+    version: Option<&str>,
 ) -> Response {
     let spoil = plan.spoil.filter(|fault| {
         // What follows the acceptance only happens to accepted requests, except for cuts.
@@ -276,7 +334,7 @@ async fn finish(
         Some(Kind::Lie) => {
             let fewer = exchange.events.saturating_sub(1);
             let claimed = spoil.as_ref().and_then(|fault| fault.received).unwrap_or(fewer);
-            let answer = answer::accepted(claimed, trace);
+            let answer = answer::accepted(claimed, &voice.trace);
             response = json_response(200, &answer);
             exchange.answer = Some(answer);
         }
@@ -294,15 +352,29 @@ async fn finish(
         }
         _ => {}
     }
-    if let Some(percent) = plan.usage_percent {
-        let (name, usage) = usage_header(4, percent, 0, &exchange.pixel);
-        response = with_header(response, name, &usage.to_string());
+    for fault in &plan.additions {
+        match fault.kind {
+            Kind::Usage => {
+                let (meter, percent) =
+                    (fault.header.unwrap_or(Meter::App), fault.percent.unwrap_or(95));
+                let minutes = fault.minutes.unwrap_or(0);
+                let (name, usage) = usage_header(meter, percent, minutes, &exchange.pixel);
+                response = with_header(response, name, &usage.to_string());
+            }
+            Kind::VersionWarning => {
+                let name = "x-ad-api-version-warning";
+                response = with_header(response, name, "This version will end soon.");
+            }
+            _ => {}
+        }
     }
     if let Some(seconds) = spoil.as_ref().and_then(|fault| fault.retry_after) {
         response = with_header(response, "retry-after", &seconds.to_string());
     }
-    response = with_header(response, "x-fb-trace-id", trace);
-    response = with_header(response, "facebook-api-version", version);
+    response = with_header(response, "x-fb-trace-id", &voice.trace);
+    if let Some(version) = version {
+        response = with_header(response, "facebook-api-version", version);
+    }
     state.log().close(exchange);
 
     match spoil {
@@ -345,16 +417,10 @@ fn shown_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Keeps the body for the log, without a token in it; what is no JSON object is not kept.
-fn keep_body(exchange: &mut Exchange, body: &Bytes) {
-    exchange.body = match Envelope::parse(body) {
-        Ok(envelope) if envelope.access_token().is_none() => Some(body.clone()),
-        Ok(_) => serde_json::from_slice::<Value>(body).ok().map(|mut whole| {
-            if let Some(whole) = whole.as_object_mut() {
-                whole.remove("access_token");
-            }
-            Bytes::from(whole.to_string())
-        }),
-        Err(_) => None,
-    };
+/// The body for the log, without a token in it; of what is neither JSON nor a form, nothing is kept.
+fn kept(envelope: &Envelope<'_>, body: &Bytes) -> Bytes {
+    match envelope.is_plain() {
+        true => body.clone(),
+        false => Bytes::from(envelope.shown().to_string()),
+    }
 }

@@ -2,17 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::meta::Arrival;
+use super::wording::{ErrorData, Language};
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     /// Waits `ms`, then goes on as if nothing had happened.
     Latency,
-    /// Adds usage headers at `percent` to an otherwise normal answer.
+    /// Adds the usage header `header` (app) at `percent` to an otherwise normal answer.
     Usage,
+    /// Adds the header of a version that is about to end.
+    VersionWarning,
+    /// Puts errors in another `language`, or `error_data` in another form.
+    Wording,
     /// Answers `status` (500) with an error body; 5xx are transient unless `transient` says else.
     Status,
-    /// Answers `status` (429) with `code` (4) and the usage headers that belong to the code.
+    /// Answers `status` (429) with `code` (4) and `header`, else the one that belongs to the code.
     Throttle,
     /// Answers 401 with 190/463.
     ExpiredToken,
@@ -36,6 +43,33 @@ pub(super) enum Kind {
     Blackhole,
     /// Refuses, with code 100 and no index, each request that holds the event `event_id`.
     Poison,
+    /// Refuses, with 100/2804072, each request that holds a click to a conversation whose `page_id`
+    /// is this one; without `page_id`, whatever the page.
+    ForeignPage,
+}
+
+impl Kind {
+    /// Whether it adds to what else happens, instead of replacing or spoiling the answer.
+    fn is_addition(self) -> bool {
+        matches!(self, Self::Latency | Self::Usage | Self::VersionWarning | Self::Wording)
+    }
+
+    /// Whether it depends on the events of the request.
+    fn is_about_events(self) -> bool {
+        matches!(self, Self::Poison | Self::ForeignPage)
+    }
+}
+
+/// A header that tells how much of a limit is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Meter {
+    /// `X-App-Usage`
+    App,
+    /// `X-Ad-Account-Usage`
+    AdAccount,
+    /// `X-Business-Use-Case-Usage`
+    BusinessUseCase,
 }
 
 /// One fault on request, as posted to the control API.
@@ -61,11 +95,17 @@ pub(super) struct Fault {
     pub(super) pixel: Option<String>,
     /// The poisonous event.
     pub(super) event_id: Option<String>,
+    /// The page that is not the one of the click.
+    pub(super) page_id: Option<String>,
     /// Number of events a lie claims.
     pub(super) received: Option<usize>,
     /// Usage in percent.
     pub(super) percent: Option<u16>,
-    /// Minutes until access is regained, as the throttle headers say.
+    /// Which usage header.
+    pub(super) header: Option<Meter>,
+    pub(super) language: Option<Language>,
+    pub(super) error_data: Option<ErrorData>,
+    /// Minutes until access is regained, as the usage headers say.
     pub(super) minutes: Option<u64>,
     /// Seconds, sent as `Retry-After`.
     pub(super) retry_after: Option<u64>,
@@ -76,6 +116,17 @@ fn always() -> f64 {
 }
 
 impl Fault {
+    /// Whether this event is the poisonous one, or of the page in question.
+    fn is_about(&self, arrival: &Arrival) -> bool {
+        match (self.kind, &arrival.page) {
+            (Kind::Poison, _) => self.event_id.is_some() && self.event_id == arrival.id,
+            (Kind::ForeignPage, Some(page)) => {
+                self.page_id.as_ref().is_none_or(|only| only == page)
+            }
+            _ => false,
+        }
+    }
+
     /// Says what is wrong with the fault itself, if anything.
     pub(super) fn problem(&self) -> Option<&'static str> {
         if !(0.0..=1.0).contains(&self.probability) {
@@ -105,7 +156,8 @@ pub(super) struct Active {
 pub(super) struct Plan {
     /// Total wait before the request is judged, in milliseconds.
     pub(super) latency_ms: u64,
-    pub(super) usage_percent: Option<u16>,
+    /// Faults that only add something to the answer.
+    pub(super) additions: Vec<Fault>,
     /// At most one fault that replaces or spoils the answer.
     pub(super) spoil: Option<Fault>,
 }
@@ -149,9 +201,9 @@ impl Faults {
         let mut plan = Plan::default();
         for index in 0..self.active.len() {
             let fault = &self.active[index].fault;
-            let applies = fault.kind != Kind::Poison
+            let applies = !fault.kind.is_about_events()
                 && fault.pixel.as_deref().is_none_or(|only| only == pixel)
-                && (plan.spoil.is_none() || matches!(fault.kind, Kind::Latency | Kind::Usage));
+                && (plan.spoil.is_none() || fault.kind.is_addition());
             let probability = fault.probability;
             if !applies || !self.chance(probability) {
                 continue;
@@ -159,7 +211,7 @@ impl Faults {
             let fault = self.happen(index);
             match fault.kind {
                 Kind::Latency => plan.latency_ms += fault.ms,
-                Kind::Usage => plan.usage_percent = Some(fault.percent.unwrap_or(95)),
+                kind if kind.is_addition() => plan.additions.push(fault),
                 _ => plan.spoil = Some(fault),
             }
         }
@@ -167,29 +219,22 @@ impl Faults {
         plan
     }
 
-    /// Whether one of these events is poisonous.
-    pub(super) fn poisoned<'e>(
-        &mut self,
-        pixel: &str,
-        mut ids: impl Iterator<Item = &'e str>,
-    ) -> bool {
-        let is_poison = |active: &&Active| {
-            active.fault.kind == Kind::Poison
+    /// The fault that refuses one of these events, if any, and the event's position.
+    pub(super) fn refused(&mut self, pixel: &str, arrivals: &[Arrival]) -> Option<(Kind, usize)> {
+        let applies = |active: &Active| {
+            active.fault.kind.is_about_events()
                 && active.fault.pixel.as_deref().is_none_or(|only| only == pixel)
         };
-        if !self.active.iter().any(|active| is_poison(&active)) {
-            return false;
+        if !self.active.iter().any(applies) {
+            return None;
         }
-        let hit = ids.find_map(|id| {
-            self.active.iter().position(|active| {
-                is_poison(&active) && active.fault.event_id.as_deref() == Some(id)
-            })
-        });
-        if let Some(index) = hit {
-            self.happen(index);
-            self.drop_spent();
-        }
-        hit.is_some()
+        let (at, index) = arrivals.iter().enumerate().find_map(|(at, arrival)| {
+            let hits = |active: &Active| applies(active) && active.fault.is_about(arrival);
+            Some((at, self.active.iter().position(hits)?))
+        })?;
+        let kind = self.happen(index).kind;
+        self.drop_spent();
+        Some((kind, at))
     }
 
     fn happen(&mut self, index: usize) -> Fault {
@@ -226,7 +271,20 @@ pub(super) fn scramble(counter: u64) -> u64 {
 mod tests {
     use serde_json::json;
 
+    use serde_json::value::RawValue;
+
     use super::{Fault, Faults, Kind};
+    use crate::fake::meta::Arrival;
+
+    fn arrival(id: &str, page: Option<&str>) -> Arrival {
+        Arrival {
+            raw: RawValue::from_string("{}".to_owned()).expect("JSON"),
+            name: "Purchase".to_owned(),
+            id: Some(id.to_owned()),
+            money: None,
+            page: page.map(str::to_owned),
+        }
+    }
 
     fn fault(body: serde_json::Value) -> Fault {
         serde_json::from_value(body).expect("a valid fault")
@@ -277,9 +335,21 @@ mod tests {
         let mut faults = Faults::new(1);
         faults.add(fault(json!({"kind": "poison", "event_id": "b", "times": 1})));
         assert!(faults.plan("1").spoil.is_none());
-        assert!(!faults.poisoned("1", ["a"].into_iter()));
-        assert!(faults.poisoned("1", ["a", "b"].into_iter()));
-        assert!(!faults.poisoned("1", ["b"].into_iter()));
+        let [a, b] = ["a", "b"].map(|id| arrival(id, None));
+        assert_eq!(faults.refused("1", std::slice::from_ref(&a)), None);
+        assert_eq!(faults.refused("1", &[a, b]), Some((Kind::Poison, 1)));
+        assert_eq!(faults.refused("1", &[arrival("b", None)]), None);
+    }
+
+    #[test]
+    fn a_foreign_page_needs_a_click_to_it() {
+        let mut faults = Faults::new(1);
+        faults.add(fault(json!({"kind": "foreign_page", "page_id": "7"})));
+        assert_eq!(faults.refused("1", &[arrival("a", None), arrival("b", Some("8"))]), None);
+        let refused = faults.refused("1", &[arrival("a", Some("7"))]);
+        assert_eq!(refused, Some((Kind::ForeignPage, 0)));
+        faults.add(fault(json!({"kind": "foreign_page"})));
+        assert!(faults.refused("1", &[arrival("b", Some("8"))]).is_some());
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Exchange {
                 "subcode": refusal.subcode,
                 "event": refusal.at,
                 "field": refusal.field,
-                "rule": refusal.user_message.as_ref().map(|(_, rule)| rule),
+                "rule": refusal.rule,
             })
         });
         json!({
@@ -363,6 +363,7 @@ mod tests {
             name: "Purchase".to_owned(),
             id: Some(id.to_owned()),
             money: Decimal::parse("10.10").map(|value| ("EUR".to_owned(), value)),
+            page: None,
         }
     }
 

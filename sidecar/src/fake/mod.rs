@@ -2,11 +2,12 @@
 //! platform checks, answers as the platform answers, goes wrong on request, and tells afterwards
 //! what arrived.
 //!
-//! Platform route:
+//! Platform routes:
 //!
 //! | route | meaning |
 //! |---|---|
-//! | `POST /{version}/{pixel}/events` | the events edge; the token as `Authorization: Bearer`, or as `access_token` in query or body |
+//! | `POST /{version}/{pixel}/events` | the events edge; JSON or a form; the token as `Authorization: Bearer`, or as `access_token` in query or body |
+//! | `POST /capi/{pixel}/events` | the same on a gateway, which has no versions |
 //!
 //! Control routes, for tests and demos (JSON, no token, so keep it on loopback):
 //!
@@ -24,16 +25,26 @@
 //! A fault is `{"kind": "status", "status": 503, "times": 3, "probability": 0.5, "pixel": "1"}`; all
 //! but `kind` is optional, and without `times` it lasts until it is removed. Kinds that accept
 //! nothing: `status` (`status`, `code`, `subcode`, `transient`), `throttle` (`status`, `code`,
-//! `minutes`), `expired_token`, `html` (`status`), `cut_before_body`, `blackhole`, `poison`
-//! (`event_id`). Kinds that accept the events first: `cut_after_body`, `cut_mid_answer`, `late`
-//! (`ms`), `lie` (`received`), `empty`, `garbage`. Kinds that add to others: `latency` (`ms`),
-//! `usage` (`percent`). Any error answer takes `retry_after` (seconds).
+//! `minutes`, `header`), `expired_token`, `html` (`status`), `cut_before_body`, `blackhole`, `poison`
+//! (`event_id`), `foreign_page` (`page_id`). Kinds that accept the events first: `cut_after_body`,
+//! `cut_mid_answer`, `late` (`ms`), `lie` (`received`), `empty`, `garbage`. Kinds that add to others:
+//! `latency` (`ms`), `usage` (`percent`, `minutes`, `header`: `app`, `ad_account` or
+//! `business_use_case`), `version_warning`, `wording` (`language`: `en`, `fr` or `da`; `error_data`:
+//! `object`, `text` or `none`). Any error answer takes `retry_after` (seconds).
 //!
-//! Stricter than what is known of the platform, on purpose: unknown keys in a request, an event or
-//! `user_data` are refused; so are null and blank values, a malformed `fbp` (the platform may only
-//! warn), an event more than an hour in the future (its tolerance is not documented), the digest
-//! of an empty text, and Limited Data Use by location without an IP address. Only JSON bodies are
-//! taken, not forms.
+//! `docs/fake.md` lists every rule with its source and what is not enforced. Stricter than what is
+//! known of the platform, on purpose:
+//!
+//! - unknown keys, but for `custom_data` and its contents, where the sender may add its own; null
+//!   and blank values; compressed bodies
+//! - an event more than an hour in the future: its tolerance is not documented
+//! - a malformed `fbp`, about which the platform may only warn; a click in the future; the digest
+//!   of an empty text
+//! - amounts of more than 18 digits before or after the point; fractions of a quantity;
+//!   content types other than the two documented ones
+//! - `page_id` for WhatsApp even where the business account's id is given
+//! - country or state of Limited Data Use without its options
+//! - the 48 hours of an appended attribution, counted from the original event to the receipt
 
 mod answer;
 mod control;
@@ -45,6 +56,7 @@ mod meta;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 use std::io;
 use std::net::SocketAddr;
@@ -59,9 +71,12 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use answer::Refusal;
-use edge::{receive, unsupported};
+use edge::{receive, receive_gateway, unsupported};
 use fault::{Faults, scramble};
 use log::{Bounds, Log};
+use wording::Wording;
+
+pub use wording::{ErrorData, Language};
 
 /// The token that is accepted when none is configured. No secret: it opens nothing.
 pub const DEMO_TOKEN: &str = "fake-token-for-local-use";
@@ -114,6 +129,14 @@ pub struct FakeOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     pub max_future: i64,
 
+    /// Language of the texts for people in errors.
+    #[arg(long, value_enum, default_value_t)]
+    pub language: Language,
+
+    /// Form of the details in errors.
+    #[arg(long, value_enum, default_value_t)]
+    pub error_data: ErrorData,
+
     /// Largest request body that is read, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
     pub max_body: usize,
@@ -135,6 +158,8 @@ impl Default for FakeOptions {
             keep_ids: 2_000_000,
             keep_requests: 1_000,
             max_future: 3_600,
+            language: Language::En,
+            error_data: ErrorData::Object,
             max_body: 16 << 20,
             seed: 1,
         }
@@ -220,8 +245,15 @@ impl FakeState {
         token == expected
     }
 
-    fn check_path(&self, version: &str, pixel: &str) -> Result<(), Refusal> {
-        if !self.versions().iter().any(|known| known == version) {
+    fn wording(&self) -> Wording {
+        Wording { language: self.0.options.language, error_data: self.0.options.error_data }
+    }
+
+    /// Checks version and pixel; a gateway has no versions.
+    fn check_path(&self, version: Option<&str>, pixel: &str) -> Result<(), Refusal> {
+        if let Some(version) = version
+            && !self.versions().iter().any(|known| known == version)
+        {
             let major = version.strip_prefix('v').and_then(|v| v.strip_suffix(".0"));
             let retired = major
                 .and_then(|major| major.parse::<u32>().ok())
@@ -243,6 +275,7 @@ impl FakeState {
 pub fn router(state: FakeState) -> Router {
     Router::new()
         .route("/{version}/{pixel}/events", post(receive).fallback(unsupported))
+        .route("/capi/{pixel}/events", post(receive_gateway).fallback(unsupported))
         .merge(control::routes())
         .fallback(unsupported)
         .with_state(state)

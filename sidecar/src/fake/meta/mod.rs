@@ -1,0 +1,47 @@
+//! Owns the checks on a request body: what the platform is documented, or was seen, to refuse.
+//!
+//! Written from the platform's documentation, not from this project's builder, so that the two can
+//! disagree. `docs/fake.md` lists every rule with its source; what is stricter than known is in the
+//! module documentation of [`super`].
+
+mod app;
+mod attribution;
+mod click;
+mod custom;
+mod envelope;
+mod event;
+mod messaging;
+mod processing;
+mod shape;
+mod user;
+
+use serde_json::value::RawValue;
+
+use super::answer::Refusal;
+use super::decimal::Decimal;
+
+pub(super) use envelope::{Encoding, Envelope};
+#[cfg(test)]
+pub(super) use user::DIGEST_OF_NOTHING;
+
+const DAY: i64 = 86_400;
+
+type Checked<T> = Result<T, Refusal>;
+
+/// The moment of receipt and what is tolerated around it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) now: i64,
+    pub(super) max_future: i64,
+}
+
+/// One event that passed every check: what the log keeps of it.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) raw: Box<RawValue>,
+    pub(super) name: String,
+    pub(super) id: Option<String>,
+    pub(super) money: Option<(String, Decimal)>,
+    /// The page whose advertisement led to the conversation, where the event names its click.
+    pub(super) page: Option<String>,
+}
