@@ -25,7 +25,7 @@ pub mod zip;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::hash::Digest;
+use crate::hash::{self, Digest};
 
 pub use click_id::{fbc, fbc_from_fbclid, fbp, opaque_id};
 pub use country::country_code;
@@ -292,6 +292,10 @@ impl<'a> Parsed<'a> {
                 Ok(Self::Digest(digest, Serves::of(identifier, context)))
             };
         }
+        // An id keeps its punctuation; every other field loses it on the way to a form.
+        if Digest::is_mangled(value, identifier == Identifier::ExternalId) {
+            return Err(DropReason::MangledDigest);
+        }
         let parsed = match identifier {
             Identifier::Email => Self::Email(email::Email::parse(value)?),
             Identifier::Phone => {
@@ -312,10 +316,7 @@ impl<'a> Parsed<'a> {
             Identifier::Country => Self::Country(country::Country::parse(value)?),
             Identifier::ExternalId => Self::ExternalId(external_id::ExternalId::parse(value)?),
         };
-        // `N-O-N-E` is a placeholder once its hyphens are gone.
-        if placeholder::is_placeholder(identifier, parsed.plain()) {
-            return Err(DropReason::Placeholder);
-        }
+        hashable(identifier, parsed.plain())?;
         Ok(parsed)
     }
 
@@ -351,12 +352,10 @@ impl<'a> Parsed<'a> {
             (Self::State(state), Form::TwoLetters) => state.two_letters(),
             (Self::Zip(zip), Form::Digits) => zip.digits(),
             (Self::Zip(zip), Form::Uncut) => Ok(Cow::Borrowed(zip.uncut())),
-            (Self::ExternalId(id), Form::Verbatim) => return Ok(Cow::Borrowed(id.verbatim())),
+            (Self::ExternalId(id), Form::Verbatim) => Ok(Cow::Borrowed(id.verbatim())),
             _ => return Ok(Cow::Borrowed(self.plain())),
         }?;
-        if placeholder::is_placeholder(identifier, &text) {
-            return Err(DropReason::Placeholder);
-        }
+        hashable(identifier, &text)?;
         Ok(text)
     }
 
@@ -373,6 +372,16 @@ impl<'a> Parsed<'a> {
             Self::Digest(_, of) => of.serves(form) == of.serves(Form::Plain),
             _ => self.form(identifier, form).is_ok_and(|text| text == self.plain()),
         }
+    }
+}
+
+/// Refuses what must not be hashed though it came out of a rule: `N-O-N-E` is a placeholder once
+/// its hyphens are gone, and a city may end as a digest once its zip is cut.
+fn hashable(identifier: Identifier, text: &str) -> Result<(), DropReason> {
+    match () {
+        () if placeholder::is_placeholder(identifier, text) => Err(DropReason::Placeholder),
+        () if hash::is_hex64(text) => Err(DropReason::MangledDigest),
+        () => Ok(()),
     }
 }
 

@@ -102,12 +102,24 @@ pub(super) fn is_mailbox(local: &str, domain: &str) -> bool {
 /// SHA-256 of the empty string, which a careless source sends for every missing value.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Whether a digest that the source made is that of an empty string or a placeholder.
+/// Whether a digest that the source made stands for no value: that of an empty string or of a
+/// placeholder in lower, upper or title case, or zeros only.
 pub(super) fn is_digest_of_none(digest: &Digest) -> bool {
     static WORDS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
-        ANYWHERE.into_iter().chain(["null", "nan", "nil", "-", " "]).map(Digest::of).collect()
+        let words = ANYWHERE.into_iter().chain(["null", "nan", "nil", "-", " "]);
+        let mut digests: Vec<Digest> = words
+            .flat_map(|word| {
+                let (first, rest) = word.split_at(1);
+                let title = format!("{}{rest}", first.to_uppercase());
+                [Digest::of(word), Digest::of(&word.to_uppercase()), Digest::of(&title)]
+            })
+            .chain([Digest::of("NaN")])
+            .collect();
+        digests.sort_unstable();
+        digests
     });
-    digest.as_str() == EMPTY || WORDS.contains(digest)
+    let is_zero = digest.as_str().bytes().all(|b| b == b'0');
+    is_zero || digest.as_str() == EMPTY || WORDS.binary_search(digest).is_ok()
 }
 
 /// Whether clear text of an id is what a program writes for a missing one.
@@ -151,7 +163,10 @@ mod tests {
         assert!(is_mailbox("noreply+42", "example.com"));
         assert!(!is_mailbox("guestave", "example.com"));
         assert!(is_digest_of_none(&Digest::recognise(EMPTY).expect("64 hex digits")));
-        assert!(is_digest_of_none(&Digest::of("unknown")));
+        for word in ["unknown", "None", "NULL", "N/A", "NaN"] {
+            assert!(is_digest_of_none(&Digest::of(word)), "{word}");
+        }
+        assert!(is_digest_of_none(&Digest::recognise(&"0".repeat(64)).expect("64 hex digits")));
         assert!(!is_digest_of_none(&Digest::of("jo@example.com")));
         assert!(is_one_digit("0000000") && !is_one_digit("0000001"));
     }

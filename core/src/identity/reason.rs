@@ -34,6 +34,8 @@ pub enum DropReason {
     UnknownState,
     /// A digest that this platform cannot use.
     DigestOfOtherForm,
+    /// A digest with something around or between its digits.
+    MangledDigest,
     /// The platform takes no value of this kind.
     NotInForm,
     /// A click id past its life.
@@ -46,7 +48,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Empty,
         Self::Placeholder,
         Self::Malformed,
@@ -61,6 +63,7 @@ impl DropReason {
         Self::UnknownCountry,
         Self::UnknownState,
         Self::DigestOfOtherForm,
+        Self::MangledDigest,
         Self::NotInForm,
         Self::Expired,
         Self::LaterThanEvent,
@@ -132,6 +135,11 @@ impl DropReason {
                 "digest_of_other_form",
                 "the platform hashes another form, which cannot be derived from a digest; let \
                  the view return the clear value",
+            ),
+            Self::MangledDigest => (
+                "mangled_digest",
+                "the value is a digest with something around or between its 64 hex digits; pass \
+                 the digits alone, as encode(sha256(...), 'hex') gives them",
             ),
             Self::NotInForm => (
                 "not_in_form",
