@@ -18,6 +18,7 @@ pub mod name;
 pub mod phone;
 mod placeholder;
 mod reason;
+pub mod rules;
 pub mod state;
 mod text;
 pub mod zip;
@@ -26,8 +27,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::hash::{self, Digest};
+use crate::time::Timestamp;
 
-pub use click_id::{fbc, fbc_from_fbclid, fbp, opaque_id};
+pub use click_id::{event_id, fbc, fbc_from_fbclid, fbp, lead_id, numeric_id, opaque_id};
 pub use country::country_code;
 pub use date_of_birth::DateOrder;
 pub use form::{Form, PLATFORMS};
@@ -117,6 +119,10 @@ pub struct Context<'a> {
     pub date_order: Option<DateOrder>,
     /// The form of which the source's hashed phones are.
     pub hashed_phone: HashedPhone,
+    /// When the event happened: a click id must not be later.
+    pub event_time: Option<Timestamp>,
+    /// When the `fbclid` was seen: with it an `fbc` is built.
+    pub clicked_at: Option<Timestamp>,
 }
 
 /// The form of phones that a source has hashed itself.
@@ -189,6 +195,20 @@ pub fn normalize(
         Parsed::Digest(digest, of) if of.serves(form) => Ok(Normalized::Digest(digest)),
         Parsed::Digest(..) => Err(DropReason::DigestOfOtherForm),
         parsed => parsed.form(identifier, form).map(|text| Normalized::Text(text.into_owned())),
+    }
+}
+
+/// What a platform takes in clear of an identifier that others take hashed, if it does.
+///
+/// Nothing stores these: they show what a digest is not made for.
+fn clear_form(identifier: Identifier, platform: &str) -> Option<fn(&str, &Parsed<'_>) -> String> {
+    match (identifier, platform) {
+        (Identifier::Country, "google_ads") => Some(|_, parsed| parsed.plain().to_uppercase()),
+        (Identifier::Zip, "google_ads")
+        | (Identifier::FirstName | Identifier::LastName, "linkedin") => {
+            Some(|value, _| value.trim().to_owned())
+        }
+        _ => None,
     }
 }
 

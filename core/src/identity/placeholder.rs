@@ -124,8 +124,13 @@ pub(super) fn is_digest_of_none(digest: &Digest) -> bool {
 
 /// Whether clear text of an id is what a program writes for a missing one.
 pub(super) fn is_missing_id(value: &str) -> bool {
-    let is = |word: &str| value.eq_ignore_ascii_case(word);
-    ["null", "undefined", "none", "nan", "n/a", "(not", "-", "[object"].into_iter().any(is)
+    let value = value.trim();
+    // Longer than any placeholder, as most ids are.
+    if value.len() > 20 {
+        return false;
+    }
+    let value = value.to_ascii_lowercase();
+    matches!(&*value, "null" | "nan" | "nil" | "-") || ANYWHERE.contains(&&*value)
 }
 
 /// Whether digits are a filler such as `0000000` or `5555555555`.

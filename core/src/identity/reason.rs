@@ -18,7 +18,7 @@ pub enum DropReason {
     TooLong,
     /// A phone without country code, and no country is known.
     NoCountry,
-    /// No phone number in the text.
+    /// No phone number, or no number, in the text.
     NotANumber,
     /// A phone number that cannot exist.
     ImpossibleNumber,
@@ -32,6 +32,8 @@ pub enum DropReason {
     UnknownCountry,
     /// No code or name of a state of the country.
     UnknownState,
+    /// No ISO 4217 code.
+    UnknownCurrency,
     /// A digest that this platform cannot use.
     DigestOfOtherForm,
     /// A digest with something around or between its digits.
@@ -48,7 +50,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Empty,
         Self::Placeholder,
         Self::Malformed,
@@ -62,6 +64,7 @@ impl DropReason {
         Self::ImpossibleDate,
         Self::UnknownCountry,
         Self::UnknownState,
+        Self::UnknownCurrency,
         Self::DigestOfOtherForm,
         Self::MangledDigest,
         Self::NotInForm,
@@ -103,7 +106,7 @@ impl DropReason {
                  the source a default country",
             ),
             Self::NotANumber => {
-                ("not_a_number", "the text holds no phone number; correct the source")
+                ("not_a_number", "the text holds no phone number, or no number; correct the source")
             }
             Self::ImpossibleNumber => (
                 "impossible_number",
@@ -130,6 +133,10 @@ impl DropReason {
                 "unknown_state",
                 "no state of the row's country has this name or code; let the view return the \
                  two-letter code, or correct the country",
+            ),
+            Self::UnknownCurrency => (
+                "unknown_currency",
+                "no current ISO 4217 code; let the view return its three letters",
             ),
             Self::DigestOfOtherForm => (
                 "digest_of_other_form",

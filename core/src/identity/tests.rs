@@ -15,6 +15,8 @@ const NOWHERE: Context<'_> = Context {
     latest_birth: None,
     date_order: None,
     hashed_phone: HashedPhone::Digits,
+    event_time: None,
+    clicked_at: None,
 };
 
 fn text(identifier: Identifier, value: &str, platform: &str) -> Result<String, DropReason> {
