@@ -230,26 +230,52 @@ pub fn hash_all(identifier: Identifier, values: &[&str], context: &Context<'_>) 
     let mut parsed = Vec::with_capacity(values.len());
     for value in values {
         match Parsed::parse(identifier, value, context) {
-            Ok(value) => {
-                if let Some(digest) = value.digest(identifier, Form::Plain) {
-                    push(&mut hashed.digests, digest);
-                }
-                parsed.push(value);
-            }
+            Ok(value) => parsed.push(value),
             Err(reason) => hashed.dropped.push(reason),
         }
     }
+    let mut memo = Memo::default();
+    hashed.digests = memo.digests(&parsed, identifier, Form::Plain);
     for (form, _) in identifier.forms() {
-        if parsed.iter().all(|value| value.is_plain(identifier, *form)) {
-            continue;
+        if !parsed.iter().all(|value| value.is_plain(identifier, *form)) {
+            hashed.forms.push((*form, memo.digests(&parsed, identifier, *form)));
         }
-        let mut digests = Vec::with_capacity(parsed.len());
-        for digest in parsed.iter().filter_map(|value| value.digest(identifier, *form)) {
-            push(&mut digests, digest);
-        }
-        hashed.forms.push((*form, digests));
     }
     hashed
+}
+
+/// Texts that were hashed already: forms often agree on a value, and hashing costs the most.
+#[derive(Default)]
+struct Memo<'a>(Vec<(Cow<'a, str>, Digest)>);
+
+impl<'a> Memo<'a> {
+    fn digests(&mut self, values: &'a [Parsed<'_>], of: Identifier, form: Form) -> Vec<Digest> {
+        let mut digests = Vec::with_capacity(values.len());
+        for value in values {
+            match value {
+                Parsed::Digest(digest, serves) => {
+                    if serves.serves(form) {
+                        push(&mut digests, digest.clone());
+                    }
+                }
+                _ => {
+                    if let Ok(text) = value.form(of, form) {
+                        push(&mut digests, self.digest(text));
+                    }
+                }
+            }
+        }
+        digests
+    }
+
+    fn digest(&mut self, text: Cow<'a, str>) -> Digest {
+        if let Some((_, digest)) = self.0.iter().find(|(known, _)| *known == text) {
+            return digest.clone();
+        }
+        let digest = Digest::of(&text);
+        self.0.push((text, digest.clone()));
+        digest
+    }
 }
 
 fn push(digests: &mut Vec<Digest>, digest: Digest) {
@@ -379,13 +405,6 @@ impl<'a> Parsed<'a> {
         Ok(text)
     }
 
-    fn digest(&self, identifier: Identifier, form: Form) -> Option<Digest> {
-        match self {
-            Self::Digest(digest, of) => of.serves(form).then(|| digest.clone()),
-            _ => self.form(identifier, form).ok().map(|text| Digest::of(&text)),
-        }
-    }
-
     /// Whether a form needs no place of its own: it gives what the plain one gives.
     fn is_plain(&self, identifier: Identifier, form: Form) -> bool {
         match self {
@@ -398,8 +417,14 @@ impl<'a> Parsed<'a> {
 /// Refuses what must not be hashed though it came out of a rule: `N-O-N-E` is a placeholder once
 /// its hyphens are gone, and a city may end as a digest once its zip is cut.
 fn hashable(identifier: Identifier, text: &str) -> Result<(), DropReason> {
+    // A name's form may keep spaces that the plain one does not: `n ull` is `null`.
+    let squeezed = match identifier {
+        Identifier::FirstName | Identifier::LastName => text::squeeze(Cow::Borrowed(text)),
+        _ => Cow::Borrowed(text),
+    };
     match () {
         () if placeholder::is_placeholder(identifier, text) => Err(DropReason::Placeholder),
+        () if placeholder::is_placeholder(identifier, &squeezed) => Err(DropReason::Placeholder),
         () if hash::is_hex64(text) => Err(DropReason::MangledDigest),
         () => Ok(()),
     }

@@ -131,6 +131,8 @@ fn no_form_is_a_placeholder() {
     assert_eq!(text(Identifier::FirstName, "Mr. Unknown", "google_ads"), dropped);
     assert_eq!(text(Identifier::LastName, "- Jr.", "google_ads"), dropped);
     assert_eq!(text(Identifier::Email, "no.reply@gmail.com", "ga4"), dropped);
+    assert_eq!(text(Identifier::FirstName, "N 1ull", "meta").as_deref(), Ok("n1ull"));
+    assert_eq!(text(Identifier::FirstName, "N 1ull", "ga4"), dropped);
 }
 
 fn context() -> impl Strategy<Value = (Option<&'static str>, Option<&'static str>)> {
