@@ -32,6 +32,10 @@ impl Digest {
     ///
     /// 32 hex digits (MD5, a UUID without dashes) are not a digest: Meta takes SHA-256 only.
     pub fn recognise(value: &str) -> Option<Self> {
+        // Most values are through here at once.
+        if value.len() < 64 {
+            return None;
+        }
         let value = value.trim();
         let (head, suffix) = match value.split_once('.') {
             Some((head, suffix)) => (head, Some(suffix)),
@@ -145,10 +149,11 @@ pub(crate) fn is_hex64(value: &str) -> bool {
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
-        .collect()
+    let mut digits = Vec::with_capacity(2 * bytes.len());
+    for b in bytes {
+        digits.extend([DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+    }
+    String::from_utf8(digits).expect("hex digits are ASCII")
 }
 
 #[cfg(test)]
