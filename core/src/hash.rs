@@ -24,7 +24,7 @@ impl Digest {
     /// When `normalized` is empty: normalising turns emptiness into absence before this.
     pub fn of(normalized: &str) -> Self {
         assert!(!normalized.is_empty(), "an empty value is absent and is never hashed");
-        Self(hex(&Sha256::digest(normalized.as_bytes())))
+        Self(hex(Sha256::digest(normalized.as_bytes()).into()))
     }
 
     /// Recognises a value that is a digest already: exactly 64 hex digits of any case, with or
@@ -147,13 +147,23 @@ pub(crate) fn is_hex64(value: &str) -> bool {
     value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = Vec::with_capacity(2 * bytes.len());
-    for b in bytes {
-        digits.extend([DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+/// The two hex digits of every byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let (mut table, mut byte) = ([[0; 2]; 256], 0);
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
     }
-    String::from_utf8(digits).expect("hex digits are ASCII")
+    table
+};
+
+fn hex(bytes: [u8; 32]) -> String {
+    let mut digits = [0; 64];
+    for (two, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        two.copy_from_slice(&HEX[usize::from(byte)]);
+    }
+    str::from_utf8(&digits).expect("hex digits are ASCII").to_owned()
 }
 
 #[cfg(test)]

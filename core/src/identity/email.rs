@@ -84,6 +84,11 @@ impl<'a> Email<'a> {
         self.with_local(undotted(before_plus(self.local())))
     }
 
+    /// Whether no form has anything to remove.
+    pub(super) fn has_one_form(&self) -> bool {
+        self.local().bytes().all(|b| b.is_ascii_alphanumeric())
+    }
+
     fn local(&self) -> &str {
         &self.text[..self.at]
     }

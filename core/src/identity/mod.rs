@@ -235,13 +235,33 @@ pub fn hash_all(identifier: Identifier, values: &[&str], context: &Context<'_>) 
         }
     }
     let mut memo = Memo::default();
-    hashed.digests = memo.digests(&parsed, identifier, Form::Plain);
-    for (form, _) in identifier.forms() {
-        if !parsed.iter().all(|value| value.is_plain(identifier, *form)) {
-            hashed.forms.push((*form, memo.digests(&parsed, identifier, *form)));
+    let mut texts = Vec::with_capacity(parsed.len());
+    for form in std::iter::once(Form::Plain).chain(identifier.forms().iter().map(|(f, _)| *f)) {
+        if form != Form::Plain && parsed.iter().all(Parsed::has_one_form) {
+            break;
+        }
+        texts.clear();
+        texts.extend(parsed.iter().map(|value| value.in_form(identifier, form)));
+        let is_plain = form == Form::Plain;
+        if !is_plain && parsed.iter().zip(&texts).all(|(value, text)| value.has_plain(text)) {
+            continue;
+        }
+        let mut digests = Vec::with_capacity(parsed.len());
+        for text in texts.drain(..).flatten() {
+            push(&mut digests, memo.digest(text));
+        }
+        match is_plain {
+            true => hashed.digests = digests,
+            false => hashed.forms.push((form, digests)),
         }
     }
     hashed
+}
+
+/// What a platform gets of one value: a text to hash, or a digest as it came.
+enum Given<'a> {
+    Text(Cow<'a, str>),
+    Digest(&'a Digest),
 }
 
 /// Texts that were hashed already: forms often agree on a value, and hashing costs the most.
@@ -249,26 +269,11 @@ pub fn hash_all(identifier: Identifier, values: &[&str], context: &Context<'_>) 
 struct Memo<'a>(Vec<(Cow<'a, str>, Digest)>);
 
 impl<'a> Memo<'a> {
-    fn digests(&mut self, values: &'a [Parsed<'_>], of: Identifier, form: Form) -> Vec<Digest> {
-        let mut digests = Vec::with_capacity(values.len());
-        for value in values {
-            match value {
-                Parsed::Digest(digest, serves) => {
-                    if serves.serves(form) {
-                        push(&mut digests, digest.clone());
-                    }
-                }
-                _ => {
-                    if let Ok(text) = value.form(of, form) {
-                        push(&mut digests, self.digest(text));
-                    }
-                }
-            }
-        }
-        digests
-    }
-
-    fn digest(&mut self, text: Cow<'a, str>) -> Digest {
+    fn digest(&mut self, given: Given<'a>) -> Digest {
+        let text = match given {
+            Given::Digest(digest) => return digest.clone(),
+            Given::Text(text) => text,
+        };
         if let Some((_, digest)) = self.0.iter().find(|(known, _)| *known == text) {
             return digest.clone();
         }
@@ -405,11 +410,30 @@ impl<'a> Parsed<'a> {
         Ok(text)
     }
 
-    /// Whether a form needs no place of its own: it gives what the plain one gives.
-    fn is_plain(&self, identifier: Identifier, form: Form) -> bool {
+    /// Whether all forms are surely the same; most addresses and names are that simple.
+    fn has_one_form(&self) -> bool {
         match self {
-            Self::Digest(_, of) => of.serves(form) == of.serves(Form::Plain),
-            _ => self.form(identifier, form).is_ok_and(|text| text == self.plain()),
+            Self::Email(email) => email.has_one_form(),
+            Self::Name(name) => name.has_one_form(),
+            Self::ExternalId(id) => id.as_str() == id.verbatim(),
+            _ => false,
+        }
+    }
+
+    /// What this value is in a form, if it is anything there.
+    fn in_form(&self, identifier: Identifier, form: Form) -> Option<Given<'_>> {
+        match self {
+            Self::Digest(digest, of) => of.serves(form).then_some(Given::Digest(digest)),
+            _ => self.form(identifier, form).ok().map(Given::Text),
+        }
+    }
+
+    /// Whether a form needs no place of its own: it gives what the plain one gives.
+    fn has_plain(&self, in_form: &Option<Given<'_>>) -> bool {
+        match (self, in_form) {
+            (Self::Digest(_, of), given) => given.is_some() == of.serves(Form::Plain),
+            (_, Some(Given::Text(text))) => *text == self.plain(),
+            _ => false,
         }
     }
 }
