@@ -116,7 +116,7 @@ fn is_local(local: &str) -> bool {
             || matches!(b, b':' | b'"' | b'\\')
     };
     local.bytes().all(|b| b > b' ' && b != 0x7f && !special(b))
-        && (local.is_ascii() || !local.contains(|c: char| c.is_whitespace() || c.is_control()))
+        && (local.is_ascii() || !local.contains(|c: char| text::is_blank(c) || c.is_control()))
 }
 
 /// At least two labels of letters, digits and hyphens, of any script.

@@ -30,7 +30,7 @@ impl<'a> ExternalId<'a> {
         if folded.len() == 36 && folded.bytes().all(|b| matches!(b, b'0' | b'-')) {
             return Err(DropReason::Placeholder);
         }
-        Ok(Self { folded, verbatim: value.trim() })
+        Ok(Self { folded, verbatim: value.trim_matches(text::is_blank) })
     }
 
     /// Meta's form.

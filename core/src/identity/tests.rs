@@ -124,6 +124,24 @@ fn debug_shows_no_clear_text() {
 }
 
 #[test]
+fn what_nobody_sees_changes_no_digest() {
+    for (identifier, clean) in [
+        (Identifier::Email, "jane@example.com"),
+        (Identifier::FirstName, "jane"),
+        (Identifier::City, "berlin"),
+        (Identifier::Zip, "10115"),
+        (Identifier::Country, "de"),
+        (Identifier::Gender, "f"),
+        (Identifier::DateOfBirth, "19970216"),
+        (Identifier::ExternalId, "user42"),
+    ] {
+        let dirty = format!("\u{feff}{}\u{200b}{}\u{202c}", &clean[..1], &clean[1..]);
+        assert_eq!(text(identifier, &dirty, "meta").as_deref(), Ok(clean), "{identifier:?}");
+        assert_eq!(text(identifier, "\u{200b}", "meta"), Err(DropReason::Empty), "{identifier:?}");
+    }
+}
+
+#[test]
 fn no_form_is_a_placeholder() {
     let dropped = Err(DropReason::Placeholder);
     assert_eq!(text(Identifier::FirstName, "N-O-N-E", "meta"), dropped);
