@@ -46,7 +46,7 @@ pub struct Source {
     pub title: &'static str,
     /// Where it is.
     pub url: &'static str,
-    /// The day on which it was read, `YYYY-MM-DD`.
+    /// The day of the copy that was read, `YYYY-MM-DD`; the month where the day is not on record.
     pub read: &'static str,
 }
 
@@ -287,6 +287,10 @@ mod tests {
             assert!(rule.examples.iter().any(|e| e.outcome.is_ok()), "{name}: all are dropped");
             assert!(!rule.sources.is_empty(), "{name}");
             assert!((1..=crate::RULES_VERSION).contains(&rule.version), "{name}");
+            for source in rule.sources {
+                assert!(source.url.starts_with("https://"), "{name}");
+                assert!(matches!(source.read.len(), 7 | 10), "{name}: {}", source.read);
+            }
             for example in rule.examples {
                 for time in [example.clicked_at, example.event_time].into_iter().flatten() {
                     assert!(Timestamp::parse(time).is_ok(), "{name} {time}");
