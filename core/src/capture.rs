@@ -254,6 +254,7 @@ fn identity(
         latest_birth: event_time.date(),
         date_order: options.date_order,
         hashed_phone: options.hashed_phone,
+        ..Context::default()
     };
     let mut digests = BTreeMap::new();
     for identifier in Identifier::ALL {

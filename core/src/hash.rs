@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The SHA-256 digest of one normalised identifier: 64 lower-case hex digits.
 ///
@@ -22,7 +24,7 @@ impl Digest {
     /// When `normalized` is empty: normalising turns emptiness into absence before this.
     pub fn of(normalized: &str) -> Self {
         assert!(!normalized.is_empty(), "an empty value is absent and is never hashed");
-        Self(hex(&Sha256::digest(normalized.as_bytes())))
+        Self(hex(Sha256::digest(normalized.as_bytes()).into()))
     }
 
     /// Recognises a value that is a digest already: exactly 64 hex digits of any case, with or
@@ -30,6 +32,10 @@ impl Digest {
     ///
     /// 32 hex digits (MD5, a UUID without dashes) are not a digest: Meta takes SHA-256 only.
     pub fn recognise(value: &str) -> Option<Self> {
+        // Most values are through here at once.
+        if value.len() < 64 {
+            return None;
+        }
         let value = value.trim();
         let (head, suffix) = match value.split_once('.') {
             Some((head, suffix)) => (head, Some(suffix)),
@@ -40,6 +46,27 @@ impl Digest {
                 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         });
         (suffix_ok && is_hex64(head)).then(|| Self(head.to_ascii_lowercase()))
+    }
+
+    /// Whether a value is a digest with something around or between its digits: quotes, a prefix
+    /// such as `sha256:`, `0x` or the `\x` of a Postgres `bytea`, separators, characters without
+    /// width, full-width digits, also with the builder's suffix.
+    ///
+    /// Hashing one would make a digest of a digest, which matches nobody and says so nowhere.
+    /// With `punctuation_counts`, punctuation between the digits makes another value of them: two
+    /// UUIDs with a hyphen between are an id, not a digest.
+    pub fn is_mangled(value: &str, punctuation_counts: bool) -> bool {
+        // Every digit takes a byte at least, so that real values are through here at once.
+        if value.len() < 64 {
+            return false;
+        }
+        let is_suffix = |suffix: &str| {
+            let suffix = suffix.trim_end_matches(|c: char| !c.is_alphanumeric());
+            matches!(suffix.chars().count(), 2 | 8)
+        };
+        let stem = value.rsplit_once('.').filter(|(_, suffix)| is_suffix(suffix));
+        is_wrapped(value, punctuation_counts)
+            || stem.is_some_and(|(stem, _)| is_wrapped(stem, punctuation_counts))
     }
 
     /// The 64 lower-case hex digits.
@@ -93,16 +120,59 @@ pub fn salted(salt: &[u8], digest: &Digest) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-fn is_hex64(value: &str) -> bool {
+/// What is written in front of a digest, without its punctuation.
+const PREFIXES: [&str; 8] = ["", "sha256", "sha2", "sha", "0x", "x", "hex", "hash"];
+
+fn is_wrapped(value: &str, punctuation_counts: bool) -> bool {
+    let mut digits = String::with_capacity(72);
+    let mut since_punctuation = 0;
+    // Compatibility forms turn full-width and mathematical digits into plain ones.
+    for c in value.nfkc() {
+        if c.is_alphanumeric() {
+            // Longer than any prefix and a digest, or of no hex digit: something else.
+            if digits.len() > 71 || !c.is_ascii() {
+                return false;
+            }
+            digits.push(c.to_ascii_lowercase());
+            since_punctuation += 1;
+        } else if !c.is_whitespace() && !is_invisible(c) {
+            // Behind the last digit it is a closing quote.
+            if since_punctuation < 64 {
+                since_punctuation = 0;
+            }
+        }
+    }
+    let Some(prefix) = digits.len().checked_sub(64) else { return false };
+    is_hex64(&digits[prefix..])
+        && PREFIXES.contains(&&digits[..prefix])
+        && (!punctuation_counts || since_punctuation >= 64)
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c.general_category(), GeneralCategory::Format | GeneralCategory::Control)
+}
+
+pub(crate) fn is_hex64(value: &str) -> bool {
     value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
-        .collect()
+/// The two hex digits of every byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let (mut table, mut byte) = ([[0; 2]; 256], 0);
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+fn hex(bytes: [u8; 32]) -> String {
+    let mut digits = [0; 64];
+    for (two, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        two.copy_from_slice(&HEX[usize::from(byte)]);
+    }
+    str::from_utf8(&digits).expect("hex digits are ASCII").to_owned()
 }
 
 #[cfg(test)]
@@ -134,6 +204,38 @@ mod tests {
     fn refuses_what_only_looks_like_a_digest() {
         for value in [&JOHN[..32], &JOHN[..63], &format!("{JOHN}a"), &format!("{JOHN}.AQQ"), ""] {
             assert_eq!(Digest::recognise(value), None);
+        }
+    }
+
+    #[test]
+    fn knows_a_digest_in_disguise() {
+        let spaced = format!("{} {}", &JOHN[..32], &JOHN[32..]);
+        let wide: String = JOHN
+            .chars()
+            .map(|c| {
+                if c.is_ascii_digit() { char::from_u32(c as u32 + 0xfee0).unwrap_or(c) } else { c }
+            })
+            .collect();
+        for value in [
+            format!("'{JOHN}'"),
+            format!("sha256:{JOHN}"),
+            format!("SHA-256={JOHN}"),
+            format!("0x{}", JOHN.to_uppercase()),
+            format!("\\x{JOHN}"),
+            format!("\u{feff}{JOHN}"),
+            format!("\"{JOHN}.AQQCAQIB\""),
+            spaced.replace(' ', "\u{200b}"),
+            spaced,
+            wide,
+        ] {
+            assert_eq!(Digest::recognise(&value), None, "{value}");
+            assert!(Digest::is_mangled(&value, false), "{value}");
+            assert!(Digest::is_mangled(&value, true), "{value}");
+        }
+        let uuids = "123e4567-e89b-12d3-a456-426614174000:123e4567-e89b-12d3-a456-426614174001";
+        assert!(Digest::is_mangled(uuids, false) && !Digest::is_mangled(uuids, true));
+        for value in [&JOHN[1..], &format!("{JOHN}00"), &format!("user{JOHN}"), &"é".repeat(64)] {
+            assert!(!Digest::is_mangled(value, false), "{value}");
         }
     }
 

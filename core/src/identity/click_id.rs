@@ -13,14 +13,27 @@ const LIFETIME: i64 = 90 * 24 * 60 * 60 * 1_000;
 /// The longest id, in bytes; the longest in the wild have a few hundred.
 const LONGEST: usize = 1024;
 
+/// The longest event id, in bytes, as in `capture`.
+const LONGEST_EVENT_ID: usize = 256;
+
 /// Checks Meta's click id `fb.1.<milliseconds>.<fbclid>` against the time of the event.
 pub fn fbc(value: &str, event_time: Timestamp) -> Result<String, DropReason> {
+    in_time(fbc_click(value)?, event_time)?;
+    Ok(value.to_owned())
+}
+
+/// Checks the shape of a click id, whose event is not known.
+pub(super) fn fbc_shape(value: &str) -> Result<String, DropReason> {
+    fbc_click(value).map(|_| value.to_owned())
+}
+
+/// The moment of the click, in milliseconds.
+fn fbc_click(value: &str) -> Result<i64, DropReason> {
     let (clicked_at, fbclid) = parts(value)?;
     if fbclid.is_empty() || !fbclid.bytes().all(is_base64url) {
         return Err(DropReason::Malformed);
     }
-    in_time(clicked_at, event_time)?;
-    Ok(value.to_owned())
+    Ok(clicked_at)
 }
 
 /// Checks Meta's browser id `fb.1.<milliseconds>.<random digits>`.
@@ -43,12 +56,41 @@ pub fn fbc_from_fbclid(
     if fbclid.starts_with("fb.") {
         return fbc(fbclid, event_time);
     }
-    opaque_id(fbclid)?;
-    if !fbclid.bytes().all(is_base64url) {
-        return Err(DropReason::Malformed);
-    }
+    fbclid_shape(fbclid)?;
     // Index 1 is `example.com`; Meta asks servers for it.
     fbc(&format!("fb.1.{}.{fbclid}", clicked_at.0.div_euclid(1_000)), event_time)
+}
+
+/// Checks the query parameter `fbclid` alone; it travels only inside a click id.
+pub(super) fn fbclid_shape(fbclid: &str) -> Result<String, DropReason> {
+    if fbclid.starts_with("fb.") {
+        return fbc_shape(fbclid);
+    }
+    let fbclid = opaque_id(fbclid)?;
+    if fbclid.bytes().all(is_base64url) { Ok(fbclid) } else { Err(DropReason::Malformed) }
+}
+
+/// Checks Meta's id of a lead: 15 to 17 digits.
+pub fn lead_id(value: &str) -> Result<String, DropReason> {
+    let id = numeric_id(value)?;
+    if matches!(id.len(), 15..=17) { Ok(id) } else { Err(DropReason::Malformed) }
+}
+
+/// Checks an id that is a positive whole number, such as that of Facebook Login.
+pub fn numeric_id(value: &str) -> Result<String, DropReason> {
+    let id = opaque_id(value)?;
+    let is_number = id.bytes().all(|b| b.is_ascii_digit()) && !id.starts_with('0');
+    if is_number && id.parse::<u64>().is_ok() { Ok(id) } else { Err(DropReason::Malformed) }
+}
+
+/// Checks the id of an event: as it is, because the pixel sends the same.
+pub fn event_id(value: &str) -> Result<String, DropReason> {
+    match () {
+        () if value.trim().is_empty() => Err(DropReason::Empty),
+        () if value.len() > LONGEST_EVENT_ID => Err(DropReason::TooLong),
+        () if value.chars().any(char::is_control) => Err(DropReason::Unprintable),
+        () => Ok(value.to_owned()),
+    }
 }
 
 /// Checks another platform's click or browser id, e.g. `gclid`, `ttclid`, `_scid`.

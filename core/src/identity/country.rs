@@ -2,6 +2,8 @@
 //! 2026-09-12). Names are matched exactly, never by prefix: a guess sends `Great Britain` to
 //! Greece.
 
+use std::sync::LazyLock;
+
 use super::{DropReason, Identifier, placeholder, text};
 
 /// A country. `USA` is `us`; `UK`, `England` and `Great Britain` are `gb`; `Atlantis` is none.
@@ -61,8 +63,27 @@ fn find_name(key: &str) -> Option<Country> {
     if let Ok(found) = ALIASES.binary_search_by(|(alias, _)| (*alias).cmp(key)) {
         return Country::from_alpha2(ALIASES[found].1);
     }
-    let named = rust_iso3166::ALL.iter().find(|country| text::has_key(country.name, key))?;
+    let letter = letter(key)?;
+    let named = BY_LETTER[letter].iter().find(|country| text::has_key(country.name, key))?;
     Country::from_alpha2(named.alpha2)
+}
+
+/// ISO's countries by the first letter of their names: a dozen to look through, not 249.
+static BY_LETTER: LazyLock<[Vec<&'static rust_iso3166::CountryCode>; 26]> = LazyLock::new(|| {
+    let mut letters: [Vec<_>; 26] = Default::default();
+    for country in rust_iso3166::ALL {
+        if let Some(letter) = letter(&text::key(&country.name.chars().take(1).collect::<String>()))
+        {
+            letters[letter].push(country);
+        }
+    }
+    letters
+});
+
+/// The place of a key's first letter in the alphabet.
+fn letter(key: &str) -> Option<usize> {
+    let first = key.bytes().next().filter(u8::is_ascii_lowercase)?;
+    Some(usize::from(first - b'a'))
 }
 
 /// Usual names that are not ISO's English short name, as [`text::key`] writes them, sorted.

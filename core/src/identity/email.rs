@@ -33,13 +33,7 @@ impl<'a> Email<'a> {
             return Err(DropReason::Placeholder);
         }
         let (local, domain) = text.split_once('@').ok_or(DropReason::Malformed)?;
-        let refused = |c: char| {
-            c.is_whitespace()
-                || c.is_control()
-                || matches!(c, '@' | '<' | '>' | '(' | ')' | '[')
-                || matches!(c, ']' | ',' | ';' | ':' | '"' | '\\')
-        };
-        if local.is_empty() || local.contains(refused) || !is_domain(domain) {
+        if local.is_empty() || !is_local(local) || !is_domain(domain) {
             return Err(DropReason::Malformed);
         }
         if placeholder::is_mailbox(local, domain) {
@@ -60,7 +54,7 @@ impl<'a> Email<'a> {
         if !self.is_gmail() || !self.local().contains('.') {
             return Ok(Cow::Borrowed(&self.text));
         }
-        self.with_local(self.local().replace('.', ""))
+        self.with_local(undotted(self.local()))
     }
 
     /// Google Ads' form: as GA4's, and a Gmail address also loses `+` and what follows.
@@ -69,7 +63,7 @@ impl<'a> Email<'a> {
         if !self.is_gmail() || !self.local().contains(['.', '+']) {
             return Ok(Cow::Borrowed(&self.text));
         }
-        self.with_local(before_plus(self.local()).replace('.', ""))
+        self.with_local(undotted(before_plus(self.local())))
     }
 
     /// Reddit's form: in every domain cut at `+`, only letters and digits before the `@`.
@@ -87,7 +81,12 @@ impl<'a> Email<'a> {
         if !self.local().contains(['.', '+']) {
             return Ok(Cow::Borrowed(&self.text));
         }
-        self.with_local(before_plus(self.local()).replace('.', ""))
+        self.with_local(undotted(before_plus(self.local())))
+    }
+
+    /// Whether no form has anything to remove.
+    pub(super) fn has_one_form(&self) -> bool {
+        self.local().bytes().all(|b| b.is_ascii_alphanumeric())
     }
 
     fn local(&self) -> &str {
@@ -110,10 +109,35 @@ impl<'a> Email<'a> {
     }
 }
 
+/// No white space, no control character and no special of a mail header.
+fn is_local(local: &str) -> bool {
+    let special = |b| {
+        matches!(b, b'@' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b',' | b';')
+            || matches!(b, b':' | b'"' | b'\\')
+    };
+    local.bytes().all(|b| b > b' ' && b != 0x7f && !special(b))
+        && (local.is_ascii() || !local.contains(|c: char| text::is_blank(c) || c.is_control()))
+}
+
 /// At least two labels of letters, digits and hyphens, of any script.
 fn is_domain(domain: &str) -> bool {
+    if domain.is_ascii() {
+        let bytes = domain.as_bytes();
+        let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+        // No empty label: neither end is a dot and no two stand together.
+        return domain.contains('.')
+            && bytes.iter().all(fits)
+            && !domain.starts_with('.')
+            && !domain.ends_with('.')
+            && !domain.contains("..");
+    }
     let label = |l: &str| !l.is_empty() && l.chars().all(|c| c == '-' || text::is_word(c));
     domain.contains('.') && domain.split('.').all(label)
+}
+
+/// Without dots, and composed again where a dot kept a letter from its accent.
+fn undotted(local: &str) -> String {
+    text::retain(Cow::Borrowed(local), |c| c != '.').into_owned()
 }
 
 fn before_plus(local: &str) -> &str {
@@ -178,6 +202,11 @@ mod tests {
         let email = Email::parse("jane_d.oe@example.com").expect("an address");
         assert_eq!(email.alphanumeric().as_deref(), Ok("janedoe@example.com"));
         assert_eq!(email.untagged().as_deref(), Ok("jane_doe@example.com"));
+
+        let email = Email::parse("e.\u{301}@gmail.com").expect("an address");
+        for form in [email.gmail_dots(), email.gmail(), email.untagged(), email.alphanumeric()] {
+            assert_eq!(form.as_deref(), Ok("\u{e9}@gmail.com"));
+        }
 
         let email = Email::parse("+@gmail.com").expect("an address");
         assert_eq!(email.gmail(), Err(DropReason::NotInForm));

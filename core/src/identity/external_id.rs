@@ -20,15 +20,17 @@ impl<'a> ExternalId<'a> {
     /// Parses an id.
     pub fn parse(value: &'a str) -> Result<Self, DropReason> {
         let folded = text::fold(value);
-        let nil_uuid = folded.len() == 36 && folded.bytes().all(|b| matches!(b, b'0' | b'-'));
-        if nil_uuid || placeholder::is_placeholder(Identifier::ExternalId, &folded) {
+        if placeholder::is_placeholder(Identifier::ExternalId, &folded) {
             return Err(DropReason::Placeholder);
         }
         let folded = text::retain(folded, |c| !c.is_whitespace());
         if folded.is_empty() {
             return Err(DropReason::Empty);
         }
-        Ok(Self { folded, verbatim: value.trim() })
+        if folded.len() == 36 && folded.bytes().all(|b| matches!(b, b'0' | b'-')) {
+            return Err(DropReason::Placeholder);
+        }
+        Ok(Self { folded, verbatim: value.trim_matches(text::is_blank) })
     }
 
     /// Meta's form.
@@ -51,7 +53,9 @@ mod tests {
         let id = ExternalId::parse(" User 42 ").expect("an id");
         assert_eq!((id.as_str(), id.verbatim()), ("user42", "User 42"));
         assert_eq!(ExternalId::parse(" "), Err(DropReason::Empty));
-        for value in ["null", "undefined", "-", "00000000-0000-0000-0000-000000000000"] {
+        let nil_uuids =
+            ["00000000-0000-0000-0000-000000000000", "00000000 -0000-0000-0000-000000000000"];
+        for value in ["null", "undefined", "-"].into_iter().chain(nil_uuids) {
             assert_eq!(ExternalId::parse(value), Err(DropReason::Placeholder), "{value}");
         }
         assert_eq!(ExternalId::parse("0").expect("an id").as_str(), "0");

@@ -18,6 +18,7 @@ pub mod name;
 pub mod phone;
 mod placeholder;
 mod reason;
+pub mod rules;
 pub mod state;
 mod text;
 pub mod zip;
@@ -25,9 +26,10 @@ pub mod zip;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::hash::Digest;
+use crate::hash::{self, Digest};
+use crate::time::Timestamp;
 
-pub use click_id::{fbc, fbc_from_fbclid, fbp, opaque_id};
+pub use click_id::{event_id, fbc, fbc_from_fbclid, fbp, lead_id, numeric_id, opaque_id};
 pub use country::country_code;
 pub use date_of_birth::DateOrder;
 pub use form::{Form, PLATFORMS};
@@ -117,6 +119,10 @@ pub struct Context<'a> {
     pub date_order: Option<DateOrder>,
     /// The form of which the source's hashed phones are.
     pub hashed_phone: HashedPhone,
+    /// When the event happened: a click id must not be later.
+    pub event_time: Option<Timestamp>,
+    /// When the `fbclid` was seen: with it an `fbc` is built.
+    pub clicked_at: Option<Timestamp>,
 }
 
 /// The form of phones that a source has hashed itself.
@@ -192,6 +198,20 @@ pub fn normalize(
     }
 }
 
+/// What a platform takes in clear of an identifier that others take hashed, if it does.
+///
+/// Nothing stores these: they show what a digest is not made for.
+fn clear_form(identifier: Identifier, platform: &str) -> Option<fn(&str, &Parsed<'_>) -> String> {
+    match (identifier, platform) {
+        (Identifier::Country, "google_ads") => Some(|_, parsed| parsed.plain().to_uppercase()),
+        (Identifier::Zip, "google_ads")
+        | (Identifier::FirstName | Identifier::LastName, "linkedin") => {
+            Some(|value, _| value.trim().to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// All forms of a list of values.
 #[derive(Clone, Debug, Default)]
 pub struct Hashed {
@@ -210,26 +230,57 @@ pub fn hash_all(identifier: Identifier, values: &[&str], context: &Context<'_>) 
     let mut parsed = Vec::with_capacity(values.len());
     for value in values {
         match Parsed::parse(identifier, value, context) {
-            Ok(value) => {
-                if let Some(digest) = value.digest(identifier, Form::Plain) {
-                    push(&mut hashed.digests, digest);
-                }
-                parsed.push(value);
-            }
+            Ok(value) => parsed.push(value),
             Err(reason) => hashed.dropped.push(reason),
         }
     }
-    for (form, _) in identifier.forms() {
-        if parsed.iter().all(|value| value.is_plain(identifier, *form)) {
+    let mut memo = Memo::default();
+    let mut texts = Vec::with_capacity(parsed.len());
+    for form in std::iter::once(Form::Plain).chain(identifier.forms().iter().map(|(f, _)| *f)) {
+        if form != Form::Plain && parsed.iter().all(Parsed::has_one_form) {
+            break;
+        }
+        texts.clear();
+        texts.extend(parsed.iter().map(|value| value.in_form(identifier, form)));
+        let is_plain = form == Form::Plain;
+        if !is_plain && parsed.iter().zip(&texts).all(|(value, text)| value.has_plain(text)) {
             continue;
         }
         let mut digests = Vec::with_capacity(parsed.len());
-        for digest in parsed.iter().filter_map(|value| value.digest(identifier, *form)) {
-            push(&mut digests, digest);
+        for text in texts.drain(..).flatten() {
+            push(&mut digests, memo.digest(text));
         }
-        hashed.forms.push((*form, digests));
+        match is_plain {
+            true => hashed.digests = digests,
+            false => hashed.forms.push((form, digests)),
+        }
     }
     hashed
+}
+
+/// What a platform gets of one value: a text to hash, or a digest as it came.
+enum Given<'a> {
+    Text(Cow<'a, str>),
+    Digest(&'a Digest),
+}
+
+/// Texts that were hashed already: forms often agree on a value, and hashing costs the most.
+#[derive(Default)]
+struct Memo<'a>(Vec<(Cow<'a, str>, Digest)>);
+
+impl<'a> Memo<'a> {
+    fn digest(&mut self, given: Given<'a>) -> Digest {
+        let text = match given {
+            Given::Digest(digest) => return digest.clone(),
+            Given::Text(text) => text,
+        };
+        if let Some((_, digest)) = self.0.iter().find(|(known, _)| *known == text) {
+            return digest.clone();
+        }
+        let digest = Digest::of(&text);
+        self.0.push((text, digest.clone()));
+        digest
+    }
 }
 
 fn push(digests: &mut Vec<Digest>, digest: Digest) {
@@ -292,6 +343,10 @@ impl<'a> Parsed<'a> {
                 Ok(Self::Digest(digest, Serves::of(identifier, context)))
             };
         }
+        // An id keeps its punctuation; every other field loses it on the way to a form.
+        if Digest::is_mangled(value, identifier == Identifier::ExternalId) {
+            return Err(DropReason::MangledDigest);
+        }
         let parsed = match identifier {
             Identifier::Email => Self::Email(email::Email::parse(value)?),
             Identifier::Phone => {
@@ -312,10 +367,7 @@ impl<'a> Parsed<'a> {
             Identifier::Country => Self::Country(country::Country::parse(value)?),
             Identifier::ExternalId => Self::ExternalId(external_id::ExternalId::parse(value)?),
         };
-        // `N-O-N-E` is a placeholder once its hyphens are gone.
-        if placeholder::is_placeholder(identifier, parsed.plain()) {
-            return Err(DropReason::Placeholder);
-        }
+        hashable(identifier, parsed.plain())?;
         Ok(parsed)
     }
 
@@ -351,28 +403,54 @@ impl<'a> Parsed<'a> {
             (Self::State(state), Form::TwoLetters) => state.two_letters(),
             (Self::Zip(zip), Form::Digits) => zip.digits(),
             (Self::Zip(zip), Form::Uncut) => Ok(Cow::Borrowed(zip.uncut())),
-            (Self::ExternalId(id), Form::Verbatim) => return Ok(Cow::Borrowed(id.verbatim())),
+            (Self::ExternalId(id), Form::Verbatim) => Ok(Cow::Borrowed(id.verbatim())),
             _ => return Ok(Cow::Borrowed(self.plain())),
         }?;
-        if placeholder::is_placeholder(identifier, &text) {
-            return Err(DropReason::Placeholder);
-        }
+        hashable(identifier, &text)?;
         Ok(text)
     }
 
-    fn digest(&self, identifier: Identifier, form: Form) -> Option<Digest> {
+    /// Whether all forms are surely the same; most addresses and names are that simple.
+    fn has_one_form(&self) -> bool {
         match self {
-            Self::Digest(digest, of) => of.serves(form).then(|| digest.clone()),
-            _ => self.form(identifier, form).ok().map(|text| Digest::of(&text)),
+            Self::Email(email) => email.has_one_form(),
+            Self::Name(name) => name.has_one_form(),
+            Self::ExternalId(id) => id.as_str() == id.verbatim(),
+            _ => false,
+        }
+    }
+
+    /// What this value is in a form, if it is anything there.
+    fn in_form(&self, identifier: Identifier, form: Form) -> Option<Given<'_>> {
+        match self {
+            Self::Digest(digest, of) => of.serves(form).then_some(Given::Digest(digest)),
+            _ => self.form(identifier, form).ok().map(Given::Text),
         }
     }
 
     /// Whether a form needs no place of its own: it gives what the plain one gives.
-    fn is_plain(&self, identifier: Identifier, form: Form) -> bool {
-        match self {
-            Self::Digest(_, of) => of.serves(form) == of.serves(Form::Plain),
-            _ => self.form(identifier, form).is_ok_and(|text| text == self.plain()),
+    fn has_plain(&self, in_form: &Option<Given<'_>>) -> bool {
+        match (self, in_form) {
+            (Self::Digest(_, of), given) => given.is_some() == of.serves(Form::Plain),
+            (_, Some(Given::Text(text))) => *text == self.plain(),
+            _ => false,
         }
+    }
+}
+
+/// Refuses what must not be hashed though it came out of a rule: `N-O-N-E` is a placeholder once
+/// its hyphens are gone, and a city may end as a digest once its zip is cut.
+fn hashable(identifier: Identifier, text: &str) -> Result<(), DropReason> {
+    // A name's form may keep spaces that the plain one does not: `n ull` is `null`.
+    let squeezed = match identifier {
+        Identifier::FirstName | Identifier::LastName => text::squeeze(Cow::Borrowed(text)),
+        _ => Cow::Borrowed(text),
+    };
+    match () {
+        () if placeholder::is_placeholder(identifier, text) => Err(DropReason::Placeholder),
+        () if placeholder::is_placeholder(identifier, &squeezed) => Err(DropReason::Placeholder),
+        () if hash::is_hex64(text) => Err(DropReason::MangledDigest),
+        () => Ok(()),
     }
 }
 

@@ -53,6 +53,11 @@ impl<'a> Name<'a> {
         Ok(Self { folded, squeezed, is_last })
     }
 
+    /// Whether no form has anything to remove: titles and suffixes need a dot or a space.
+    pub(super) fn has_one_form(&self) -> bool {
+        self.folded.bytes().all(|b| b.is_ascii_lowercase())
+    }
+
     /// Meta's form: white space and punctuation removed.
     pub fn as_str(&self) -> &str {
         &self.squeezed

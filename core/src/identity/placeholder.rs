@@ -11,8 +11,37 @@ use std::sync::LazyLock;
 use super::{Identifier, text};
 use crate::hash::Digest;
 
+/// A list of words that answers for most values by their length and first byte alone.
+struct Words<const N: usize> {
+    words: [&'static str; N],
+    /// Bit n: some word has n bytes.
+    lengths: u64,
+    /// Bit n: some word begins with the ASCII character n.
+    firsts: u128,
+}
+
+impl<const N: usize> Words<N> {
+    const fn new(words: [&'static str; N]) -> Self {
+        let (mut lengths, mut firsts, mut n) = (0, 0, 0);
+        while n < N {
+            lengths |= 1 << words[n].len();
+            firsts |= 1 << words[n].as_bytes()[0];
+            n += 1;
+        }
+        Self { words, lengths, firsts }
+    }
+
+    fn contains(&self, word: &str) -> bool {
+        let Some(first) = word.bytes().next().filter(u8::is_ascii) else { return false };
+        word.len() < 64
+            && self.lengths >> word.len() & 1 == 1
+            && self.firsts >> first & 1 == 1
+            && self.words.contains(&word)
+    }
+}
+
 /// Placeholders of every identifier, in lower case.
-const ANYWHERE: [&str; 32] = [
+static ANYWHERE: Words<32> = Words::new([
     "n/a",
     "n.a.",
     "n\\a",
@@ -45,10 +74,10 @@ const ANYWHERE: [&str; 32] = [
     "no email",
     "no phone",
     "[object object]",
-];
+]);
 
 /// Local parts of addresses that nobody reads, or that many share.
-const MAILBOXES: [&str; 22] = [
+static MAILBOXES: Words<22> = Words::new([
     "anonymous",
     "do-not-reply",
     "do_not_reply",
@@ -71,7 +100,7 @@ const MAILBOXES: [&str; 22] = [
     "undefined",
     "unknown",
     "xxx",
-];
+]);
 
 /// Whether a folded value of this identifier is a placeholder.
 pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
@@ -80,7 +109,7 @@ pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
     if !folded.is_empty() && folded.chars().all(|c| c.is_whitespace() || text::is_punctuation(c)) {
         return true;
     }
-    if ANYWHERE.contains(&folded) {
+    if ANYWHERE.contains(folded) {
         return true;
     }
     match folded {
@@ -96,24 +125,41 @@ pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
 pub(super) fn is_mailbox(local: &str, domain: &str) -> bool {
     let name = local.split_once('+').map_or(local, |(name, _)| name);
     // RFC 2606 reserves this domain so that it never resolves.
-    MAILBOXES.contains(&name) || domain.ends_with(".invalid")
+    MAILBOXES.contains(name) || domain.ends_with(".invalid")
 }
 
 /// SHA-256 of the empty string, which a careless source sends for every missing value.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Whether a digest that the source made is that of an empty string or a placeholder.
+/// Whether a digest that the source made stands for no value: that of an empty string or of a
+/// placeholder in lower, upper or title case, or zeros only.
 pub(super) fn is_digest_of_none(digest: &Digest) -> bool {
     static WORDS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
-        ANYWHERE.into_iter().chain(["null", "nan", "nil", "-", " "]).map(Digest::of).collect()
+        let words = ANYWHERE.words.into_iter().chain(["null", "nan", "nil", "-", " "]);
+        let mut digests: Vec<Digest> = words
+            .flat_map(|word| {
+                let (first, rest) = word.split_at(1);
+                let title = format!("{}{rest}", first.to_uppercase());
+                [Digest::of(word), Digest::of(&word.to_uppercase()), Digest::of(&title)]
+            })
+            .chain([Digest::of("NaN")])
+            .collect();
+        digests.sort_unstable();
+        digests
     });
-    digest.as_str() == EMPTY || WORDS.contains(digest)
+    let is_zero = digest.as_str().bytes().all(|b| b == b'0');
+    is_zero || digest.as_str() == EMPTY || WORDS.binary_search(digest).is_ok()
 }
 
 /// Whether clear text of an id is what a program writes for a missing one.
 pub(super) fn is_missing_id(value: &str) -> bool {
-    let is = |word: &str| value.eq_ignore_ascii_case(word);
-    ["null", "undefined", "none", "nan", "n/a", "(not", "-", "[object"].into_iter().any(is)
+    let value = value.trim();
+    // Longer than any placeholder, as most ids are.
+    if value.len() > 20 {
+        return false;
+    }
+    let value = value.to_ascii_lowercase();
+    matches!(&*value, "null" | "nan" | "nil" | "-") || ANYWHERE.contains(&value)
 }
 
 /// Whether digits are a filler such as `0000000` or `5555555555`.
@@ -151,7 +197,10 @@ mod tests {
         assert!(is_mailbox("noreply+42", "example.com"));
         assert!(!is_mailbox("guestave", "example.com"));
         assert!(is_digest_of_none(&Digest::recognise(EMPTY).expect("64 hex digits")));
-        assert!(is_digest_of_none(&Digest::of("unknown")));
+        for word in ["unknown", "None", "NULL", "N/A", "NaN"] {
+            assert!(is_digest_of_none(&Digest::of(word)), "{word}");
+        }
+        assert!(is_digest_of_none(&Digest::recognise(&"0".repeat(64)).expect("64 hex digits")));
         assert!(!is_digest_of_none(&Digest::of("jo@example.com")));
         assert!(is_one_digit("0000000") && !is_one_digit("0000001"));
     }

@@ -18,7 +18,7 @@ pub enum DropReason {
     TooLong,
     /// A phone without country code, and no country is known.
     NoCountry,
-    /// No phone number in the text.
+    /// No phone number, or no number, in the text.
     NotANumber,
     /// A phone number that cannot exist.
     ImpossibleNumber,
@@ -32,8 +32,12 @@ pub enum DropReason {
     UnknownCountry,
     /// No code or name of a state of the country.
     UnknownState,
+    /// No ISO 4217 code.
+    UnknownCurrency,
     /// A digest that this platform cannot use.
     DigestOfOtherForm,
+    /// A digest with something around or between its digits.
+    MangledDigest,
     /// The platform takes no value of this kind.
     NotInForm,
     /// A click id past its life.
@@ -46,7 +50,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Empty,
         Self::Placeholder,
         Self::Malformed,
@@ -60,7 +64,9 @@ impl DropReason {
         Self::ImpossibleDate,
         Self::UnknownCountry,
         Self::UnknownState,
+        Self::UnknownCurrency,
         Self::DigestOfOtherForm,
+        Self::MangledDigest,
         Self::NotInForm,
         Self::Expired,
         Self::LaterThanEvent,
@@ -100,7 +106,7 @@ impl DropReason {
                  the source a default country",
             ),
             Self::NotANumber => {
-                ("not_a_number", "the text holds no phone number; correct the source")
+                ("not_a_number", "the text holds no phone number, or no number; correct the source")
             }
             Self::ImpossibleNumber => (
                 "impossible_number",
@@ -128,10 +134,19 @@ impl DropReason {
                 "no state of the row's country has this name or code; let the view return the \
                  two-letter code, or correct the country",
             ),
+            Self::UnknownCurrency => (
+                "unknown_currency",
+                "no current ISO 4217 code; let the view return its three letters",
+            ),
             Self::DigestOfOtherForm => (
                 "digest_of_other_form",
                 "the platform hashes another form, which cannot be derived from a digest; let \
                  the view return the clear value",
+            ),
+            Self::MangledDigest => (
+                "mangled_digest",
+                "the value is a digest with something around or between its 64 hex digits; pass \
+                 the digits alone, as encode(sha256(...), 'hex') gives them",
             ),
             Self::NotInForm => (
                 "not_in_form",

@@ -15,6 +15,8 @@ const NOWHERE: Context<'_> = Context {
     latest_birth: None,
     date_order: None,
     hashed_phone: HashedPhone::Digits,
+    event_time: None,
+    clicked_at: None,
 };
 
 fn text(identifier: Identifier, value: &str, platform: &str) -> Result<String, DropReason> {
@@ -122,6 +124,24 @@ fn debug_shows_no_clear_text() {
 }
 
 #[test]
+fn what_nobody_sees_changes_no_digest() {
+    for (identifier, clean) in [
+        (Identifier::Email, "jane@example.com"),
+        (Identifier::FirstName, "jane"),
+        (Identifier::City, "berlin"),
+        (Identifier::Zip, "10115"),
+        (Identifier::Country, "de"),
+        (Identifier::Gender, "f"),
+        (Identifier::DateOfBirth, "19970216"),
+        (Identifier::ExternalId, "user42"),
+    ] {
+        let dirty = format!("\u{feff}{}\u{200b}{}\u{202c}", &clean[..1], &clean[1..]);
+        assert_eq!(text(identifier, &dirty, "meta").as_deref(), Ok(clean), "{identifier:?}");
+        assert_eq!(text(identifier, "\u{200b}", "meta"), Err(DropReason::Empty), "{identifier:?}");
+    }
+}
+
+#[test]
 fn no_form_is_a_placeholder() {
     let dropped = Err(DropReason::Placeholder);
     assert_eq!(text(Identifier::FirstName, "N-O-N-E", "meta"), dropped);
@@ -129,6 +149,8 @@ fn no_form_is_a_placeholder() {
     assert_eq!(text(Identifier::FirstName, "Mr. Unknown", "google_ads"), dropped);
     assert_eq!(text(Identifier::LastName, "- Jr.", "google_ads"), dropped);
     assert_eq!(text(Identifier::Email, "no.reply@gmail.com", "ga4"), dropped);
+    assert_eq!(text(Identifier::FirstName, "N 1ull", "meta").as_deref(), Ok("n1ull"));
+    assert_eq!(text(Identifier::FirstName, "N 1ull", "ga4"), dropped);
 }
 
 fn context() -> impl Strategy<Value = (Option<&'static str>, Option<&'static str>)> {
@@ -149,6 +171,38 @@ fn context() -> impl Strategy<Value = (Option<&'static str>, Option<&'static str
         Some("ru"),
     ]);
     (country, prop::sample::select(vec![None, Some("94105-1234"), Some("75001")]))
+}
+
+/// A digest, and what spreadsheets, exports and careless queries make of one.
+fn disguised() -> impl Strategy<Value = (String, String)> {
+    let between = prop::sample::select(vec![
+        "", "", " ", "-", ":", "_", ".", "\u{200b}", "\u{ad}", "\u{2060}", "\u{3000}", "\t",
+    ]);
+    let prefix = prop::sample::select(vec![
+        "", "", "sha256:", "SHA-256=", "0x", "\\x", "x'", "'", "\"", "\u{feff}", "[", "hash ",
+    ]);
+    let suffix =
+        prop::sample::select(vec!["", "", "'", "\"", "]", ".AQ", ".AQQCAQIB", ".AQ\"", "\n"]);
+    (any::<[u8; 32]>(), between, 1..40_usize, prefix, suffix, 0..3_u8).prop_map(
+        |(bytes, between, every, prefix, suffix, case)| {
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            let spread: Vec<&str> =
+                (0..64).step_by(every).map(|at| &hex[at..(at + every).min(64)]).collect();
+            let spread = spread.join(between);
+            let spread = match case {
+                0 => spread,
+                1 => spread.to_uppercase(),
+                _ => spread
+                    .chars()
+                    .map(|c| match c {
+                        '0'..='9' => char::from_u32(c as u32 + 0xfee0).unwrap_or(c),
+                        c => c,
+                    })
+                    .collect(),
+            };
+            (hex, format!("{prefix}{spread}{suffix}"))
+        },
+    )
 }
 
 /// Texts near the rules: what people type, what programs leave behind, and anything at all.
@@ -217,6 +271,45 @@ proptest! {
                 let form = hashed.forms.iter().find(|(stored, _)| *stored == form);
                 let digests = form.map_or(&hashed.digests, |(_, digests)| digests);
                 prop_assert!(*digests == expected, "{:?} {}", identifier, platform);
+            }
+        }
+    }
+
+    #[test]
+    fn no_digest_is_hashed_again((hex, value) in disguised(), (country, zip) in context()) {
+        let context = Context { country, zip, ..NOWHERE };
+        let again = Digest::of(&hex);
+        for identifier in Identifier::ALL {
+            for platform in PLATFORMS {
+                match normalize(identifier, &value, platform, &context) {
+                    Err(_) => {}
+                    Ok(Normalized::Digest(digest)) => prop_assert_eq!(digest.as_str(), &hex),
+                    // Punctuation between the digits makes an id of its own, and of nothing else.
+                    Ok(Normalized::Text(text)) => {
+                        prop_assert_eq!(identifier, Identifier::ExternalId, "{}", text);
+                        prop_assert!(text.contains(['-', ':', '_', '.']), "{}", text);
+                    }
+                }
+            }
+            let hashed = hash_all(identifier, &[&value], &context);
+            let all = hashed.forms.iter().flat_map(|(_, digests)| digests).chain(&hashed.digests);
+            prop_assert!(!all.into_iter().any(|digest| *digest == again));
+        }
+    }
+
+    #[test]
+    fn no_form_is_a_digest_or_stands_for_nothing(
+        value in prop_oneof![value(), disguised().prop_map(|(_, value)| value)],
+        (country, zip) in context(),
+    ) {
+        let context = Context { country, zip, ..NOWHERE };
+        for identifier in Identifier::ALL {
+            for platform in PLATFORMS {
+                if let Ok(Normalized::Text(text)) = normalize(identifier, &value, platform, &context) {
+                    prop_assert!(Digest::recognise(&text).is_none(), "{:?} {}", identifier, platform);
+                    prop_assert!(!text.trim().is_empty());
+                    prop_assert!(!super::placeholder::is_placeholder(identifier, &text));
+                }
             }
         }
     }

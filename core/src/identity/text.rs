@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// Brings a value to NFC, trims Unicode white space and lowers it.
+/// Brings a value to NFC, trims Unicode white space, lowers it and drops what is not to be seen.
 pub(super) fn fold(value: &str) -> Cow<'_, str> {
     let trimmed = value.trim();
     if trimmed.is_ascii() {
@@ -15,6 +15,10 @@ pub(super) fn fold(value: &str) -> Cow<'_, str> {
         } else {
             Cow::Borrowed(trimmed)
         };
+    }
+    if trimmed.contains(is_unseen) {
+        let seen: String = trimmed.chars().filter(|c| !is_unseen(*c)).collect();
+        return Cow::Owned(fold(&seen).into_owned());
     }
     // Composing first, as some capitals only appear then (the Kelvin sign becomes `K`).
     let lower = nfc(Cow::Borrowed(trimmed)).to_lowercase();
@@ -64,6 +68,19 @@ pub(super) fn is_punctuation(c: char) -> bool {
     }
 }
 
+/// Characters without width that say nothing: soft hyphen, zero-width space, byte order mark,
+/// direction marks. Copying and exporting leave them behind, and nobody can see that the digest
+/// is another. The joiners stay: they shape Persian and Indic names.
+pub(super) fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}')
+}
+
+/// White space, and what is not to be seen either.
+pub(super) fn is_blank(c: char) -> bool {
+    c.is_whitespace() || is_unseen(c)
+}
+
 /// A letter, a mark that belongs to one, or a digit, of any script.
 pub(super) fn is_word(c: char) -> bool {
     if c.is_ascii() {
@@ -105,6 +122,10 @@ mod tests {
         assert_eq!(fold("e\u{301}"), "é");
         assert_eq!(fold("\u{212a}"), "k");
         assert!(matches!(fold(" plain "), Cow::Borrowed("plain")));
+        assert_eq!(fold("\u{feff} Ja\u{200b}ne\u{202c}"), "jane");
+        assert_eq!(fold("e\u{200b}\u{301}"), "é", "composed once nothing is between");
+        assert_eq!(fold("امیر\u{200c}حسین"), "امیر\u{200c}حسین");
+        assert_eq!(fold("\u{200b}"), "");
     }
 
     #[test]

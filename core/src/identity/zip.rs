@@ -34,9 +34,6 @@ impl<'a> Zip<'a> {
         if bare.chars().nth(1).is_none() || !bare.chars().any(text::is_word) {
             return Err(DropReason::Malformed);
         }
-        if bare.len() > 2 && bare.bytes().all(|b| b == b'0') {
-            return Err(DropReason::Placeholder);
-        }
         let mut kept = bare.len();
         if country == Some("us") {
             if bare.len() < 5 || !bare.bytes().all(|b| b.is_ascii_digit()) {
@@ -45,6 +42,9 @@ impl<'a> Zip<'a> {
             kept = 5;
         } else if has_zip_plus_4 {
             kept = 5;
+        }
+        if kept > 2 && bare[..kept].bytes().all(|b| b == b'0') {
+            return Err(DropReason::Placeholder);
         }
         Ok(Self { bare, kept })
     }
@@ -113,7 +113,9 @@ mod tests {
     #[test]
     fn drops_what_is_no_code() {
         assert_eq!(zip(" - ", ""), Err(DropReason::Placeholder));
-        assert_eq!(zip("00000", ""), Err(DropReason::Placeholder));
+        for (value, country) in [("00000", ""), ("00000-1234", ""), ("000001234", "us")] {
+            assert_eq!(zip(value, country), Err(DropReason::Placeholder), "{value}");
+        }
         assert_eq!(zip("1", ""), Err(DropReason::Malformed));
         assert_eq!(zip("SW1A 1AA", "us"), Err(DropReason::Malformed));
     }

@@ -1,0 +1,356 @@
+//! The rule book as data: for every field what is done to it, with examples and sources.
+//!
+//! `docs/identifiers.md` is made of it and every example is run, so page and code cannot drift
+//! apart. [`normalize_field`] applies a rule by the name of its field, hashed or in clear.
+
+mod book;
+
+use super::{Context, DateOrder, DropReason, Form, Identifier, Normalized, Parsed, clear_form};
+use super::{click_id, client_ip, normalize, user_agent};
+use crate::hash::Digest;
+use crate::money::{Amount, Currency};
+use crate::time::Timestamp;
+
+pub use book::BOOK;
+
+/// The rule of one field, or of several that share one.
+#[derive(Debug)]
+pub struct Rule {
+    /// The standard field names.
+    pub fields: &'static [&'static str],
+    /// The rule for Meta, in a sentence or a few.
+    pub rule: &'static str,
+    /// What other forms do differently.
+    pub forms: &'static [(Form, &'static str)],
+    /// Platforms that take the field in clear where others take a digest, and in which form.
+    pub in_clear: &'static [(&'static str, &'static str)],
+    /// Worked examples, at least one of which is dropped.
+    pub examples: &'static [Example],
+    /// Where the rule comes from.
+    pub sources: &'static [Source],
+    /// The version of the rules that has it so.
+    pub version: i16,
+}
+
+impl Rule {
+    /// The identifier, unless the field always travels in clear.
+    pub fn identifier(&self) -> Option<Identifier> {
+        Identifier::parse(self.fields[0])
+    }
+}
+
+/// A page that a rule rests on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What the page is.
+    pub title: &'static str,
+    /// Where it is.
+    pub url: &'static str,
+    /// The day of the copy that was read, `YYYY-MM-DD`; the month where the day is not on record.
+    pub read: &'static str,
+}
+
+/// One worked example of a rule.
+#[derive(Debug)]
+pub struct Example {
+    /// The value as a source has it.
+    pub input: &'static str,
+    /// The platform whose form is shown.
+    pub platform: &'static str,
+    /// The row's country.
+    pub country: Option<&'static str>,
+    /// The row's postal code.
+    pub zip: Option<&'static str>,
+    /// The source's order of dates: `dmy`, `mdy` or `ymd`.
+    pub date_order: Option<&'static str>,
+    /// When the click was, with an offset.
+    pub clicked_at: Option<&'static str>,
+    /// When the event was, with an offset.
+    pub event_time: Option<&'static str>,
+    /// What comes of it.
+    pub outcome: Result<&'static str, DropReason>,
+}
+
+impl Example {
+    const fn new(input: &'static str, outcome: Result<&'static str, DropReason>) -> Self {
+        Self {
+            input,
+            platform: "meta",
+            country: None,
+            zip: None,
+            date_order: None,
+            clicked_at: None,
+            event_time: None,
+            outcome,
+        }
+    }
+
+    const fn on(self, platform: &'static str) -> Self {
+        Self { platform, ..self }
+    }
+
+    const fn country(self, country: &'static str) -> Self {
+        Self { country: Some(country), ..self }
+    }
+
+    const fn zip(self, zip: &'static str) -> Self {
+        Self { zip: Some(zip), ..self }
+    }
+
+    const fn date_order(self, order: &'static str) -> Self {
+        Self { date_order: Some(order), ..self }
+    }
+
+    const fn clicked_at(self, time: &'static str) -> Self {
+        Self { clicked_at: Some(time), ..self }
+    }
+
+    const fn event_time(self, time: &'static str) -> Self {
+        Self { event_time: Some(time), ..self }
+    }
+
+    /// What the rule of `field` makes of the input.
+    pub fn run(&self, field: &str) -> Result<FieldValue, FieldError> {
+        let country = self.country.and_then(|country| super::country_code(country).ok());
+        let time = |text: Option<&str>| text.and_then(|text| Timestamp::parse(text).ok());
+        let context = Context {
+            country: country.as_deref(),
+            zip: self.zip,
+            date_order: self.date_order.and_then(DateOrder::parse),
+            clicked_at: time(self.clicked_at),
+            event_time: time(self.event_time),
+            ..Context::default()
+        };
+        normalize_field(field, self.input, self.platform, &context)
+    }
+}
+
+/// A field's value as a platform gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// Travels as a digest.
+    Hashed(Normalized),
+    /// Travels as it is here.
+    Clear(String),
+}
+
+impl FieldValue {
+    /// The normalised text; the 64 hex digits of a value that was a digest already.
+    pub fn into_string(self) -> String {
+        match self {
+            Self::Hashed(normalized) => normalized.into_string(),
+            Self::Clear(text) => text,
+        }
+    }
+
+    /// The digest that travels, if one does.
+    pub fn digest(&self) -> Result<Digest, FieldError> {
+        match self {
+            Self::Hashed(normalized) => Ok(normalized.digest()),
+            Self::Clear(_) => Err(FieldError::InClear),
+        }
+    }
+}
+
+// Clear text stays out of logs and panics.
+impl std::fmt::Debug for FieldValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hashed(_) => "Hashed(..)",
+            Self::Clear(_) => "Clear(..)",
+        })
+    }
+}
+
+/// Why there is no normalised value, or no digest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// No rule has this field.
+    #[error("the field has no rule")]
+    NoRule,
+    /// The platform takes the field in clear, so that there is no digest.
+    #[error("the field travels in clear and is never hashed")]
+    InClear,
+    /// The rule drops the value.
+    #[error(transparent)]
+    Dropped(#[from] DropReason),
+}
+
+/// The rule of a field.
+pub fn find(field: &str) -> Option<&'static Rule> {
+    BOOK.iter().find(|rule| rule.fields.contains(&field))
+}
+
+/// Whether a platform takes the field as a digest; false also for a field without a rule.
+pub fn is_hashed(field: &str, platform: &str) -> bool {
+    Identifier::parse(field).is_some_and(|known| clear_form(known, platform).is_none())
+}
+
+/// Normalises a value of any field that has a rule, hashed or in clear, as one platform gets it.
+///
+/// `platform` is one of [`super::PLATFORMS`]. White space around a clear value does not count.
+pub fn normalize_field(
+    field: &str,
+    value: &str,
+    platform: &str,
+    context: &Context<'_>,
+) -> Result<FieldValue, FieldError> {
+    if let Some(identifier) = Identifier::parse(field) {
+        return Ok(match clear_form(identifier, platform) {
+            None => FieldValue::Hashed(normalize(identifier, value, platform, context)?),
+            Some(form) => match Parsed::parse(identifier, value, context)? {
+                Parsed::Digest(..) => return Err(DropReason::DigestOfOtherForm.into()),
+                parsed => FieldValue::Clear(form(value, &parsed)),
+            },
+        });
+    }
+    if find(field).is_none() {
+        return Err(FieldError::NoRule);
+    }
+    // The pixel's event id counts with every blank.
+    if field == "event_id" {
+        return Ok(FieldValue::Clear(click_id::event_id(value)?));
+    }
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(DropReason::Empty.into());
+    }
+    let text = match field {
+        "client_ip_address" => client_ip(value)?,
+        "client_user_agent" => user_agent(value)?,
+        "fbp" => click_id::fbp(value)?,
+        "fbc" => match context.event_time {
+            Some(event_time) => click_id::fbc(value, event_time)?,
+            None => click_id::fbc_shape(value)?,
+        },
+        "fbclid" => match context.clicked_at {
+            Some(at) => click_id::fbc_from_fbclid(value, at, context.event_time.unwrap_or(at))?,
+            None => click_id::fbclid_shape(value)?,
+        },
+        "lead_id" => click_id::lead_id(value)?,
+        "fb_login_id" => click_id::numeric_id(value)?,
+        "currency" => {
+            let code = Currency::parse(value).map_err(|_| DropReason::UnknownCurrency)?;
+            code.as_str().to_owned()
+        }
+        "value" => {
+            let amount = Amount::parse(value).map_err(|_| DropReason::NotANumber)?;
+            amount.as_str().to_owned()
+        }
+        _ => click_id::opaque_id(value)?,
+    };
+    Ok(FieldValue::Clear(text))
+}
+
+/// The digest of a value of any field as one platform gets it.
+pub fn digest_field(
+    field: &str,
+    value: &str,
+    platform: &str,
+    context: &Context<'_>,
+) -> Result<Digest, FieldError> {
+    if find(field).is_some() && !is_hashed(field, platform) {
+        return Err(FieldError::InClear);
+    }
+    normalize_field(field, value, platform, context)?.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::{self, Class};
+
+    #[test]
+    fn every_example_is_what_the_code_gives() {
+        let mut wrong = Vec::new();
+        for rule in BOOK {
+            for field in rule.fields {
+                for example in rule.examples {
+                    let given = example.run(field).map(FieldValue::into_string);
+                    let expected = example.outcome.map(str::to_owned).map_err(FieldError::Dropped);
+                    if given != expected {
+                        wrong.push(format!("{field} {:?}: {given:?}", example.input));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn every_rule_is_complete() {
+        for rule in BOOK {
+            let name = rule.fields[0];
+            assert!(rule.rule.ends_with('.'), "{name}");
+            assert!(rule.examples.len() >= 4, "{name}");
+            assert!(rule.examples.iter().any(|e| e.outcome.is_err()), "{name}: none is dropped");
+            assert!(rule.examples.iter().any(|e| e.outcome.is_ok()), "{name}: all are dropped");
+            assert!(!rule.sources.is_empty(), "{name}");
+            assert!((1..=crate::RULES_VERSION).contains(&rule.version), "{name}");
+            for source in rule.sources {
+                assert!(source.url.starts_with("https://"), "{name}");
+                assert!(matches!(source.read.len(), 7 | 10), "{name}: {}", source.read);
+            }
+            for example in rule.examples {
+                for time in [example.clicked_at, example.event_time].into_iter().flatten() {
+                    assert!(Timestamp::parse(time).is_ok(), "{name} {time}");
+                }
+                let order = example.date_order;
+                assert_eq!(order.is_some(), order.and_then(DateOrder::parse).is_some(), "{name}");
+            }
+            let forms: Vec<Form> = rule.forms.iter().map(|(form, _)| *form).collect();
+            let used = rule.identifier().map_or(&[][..], Identifier::forms);
+            assert_eq!(forms, used.iter().map(|(form, _)| *form).collect::<Vec<_>>(), "{name}");
+            for form in &forms {
+                let platforms = used.iter().find(|(f, _)| f == form).map_or(&[][..], |(_, p)| *p);
+                let shown = |e: &Example| platforms.contains(&e.platform);
+                assert!(rule.examples.iter().any(shown), "{name}: no example of {form:?}");
+            }
+            for (platform, _) in rule.in_clear {
+                assert!(!is_hashed(name, platform), "{name} {platform}");
+                assert!(rule.examples.iter().any(|e| e.platform == *platform), "{name} {platform}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_identifier_and_clear_field_has_one_rule() {
+        let ruled: Vec<&str> = BOOK.iter().flat_map(|rule| rule.fields).copied().collect();
+        for (n, name) in ruled.iter().enumerate() {
+            assert!(!ruled[..n].contains(name), "{name} twice");
+            assert!(field::find(name).is_some(), "{name} is no field");
+        }
+        for identifier in Identifier::ALL {
+            assert!(ruled.contains(&identifier.as_str()), "{identifier:?}");
+        }
+        for field in field::FIELDS.iter().filter(|field| field.class == Class::Clear) {
+            assert!(ruled.contains(&field.name), "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn a_clear_field_has_no_digest() {
+        let context = Context::default();
+        let ip = normalize_field("client_ip_address", " 203.0.113.7 ", "meta", &context);
+        assert_eq!(ip, Ok(FieldValue::Clear("203.0.113.7".into())));
+        for (field, value, platform) in [
+            ("client_ip_address", "203.0.113.7", "meta"),
+            ("client_ip_address", "10.0.0.1", "meta"),
+            ("gclid", "Cj0", "google_ads"),
+            ("country", "us", "google_ads"),
+        ] {
+            let digest = digest_field(field, value, platform, &context);
+            assert_eq!(digest, Err(FieldError::InClear), "{field}");
+        }
+        let of = |field| normalize_field(field, "x", "meta", &context);
+        assert_eq!(of("favourite_colour"), Err(FieldError::NoRule));
+        let digest = digest_field("country", "USA", "meta", &context);
+        assert_eq!(digest, Ok(Digest::of("us")));
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let value = normalize_field("currency", "eur", "meta", &Context::default());
+        assert_eq!(format!("{value:?}"), "Ok(Clear(..))");
+    }
+}
