@@ -29,6 +29,7 @@ comment on sequence capi.capture_failures is 'Counts failed captures, written do
 comment on type capi.receipt_status is 'Final outcomes: delivered, refused, expired, suppressed, unrouted.';
 
 comment on view capi.field is 'Every standard field: the column names of conversion views, their kind, what becomes of them, who takes them.';
+comment on view capi.rule is 'The rule of each field whose values are normalised: for Meta, what other forms do differently, where it comes from, since which version.';
 comment on view capi.delivery is 'One row per event and destination: status, reason, attempts, request id, dropped fields. By source and key it is an index look-up.';
 comment on view capi.sources is 'What is tracked, through which view, to which destinations.';
 comment on view capi.sweeps is 'The daily comparison of each source''s view with the outbox: when, how many rows, how many were missing and captured, and what kept it from finishing.';

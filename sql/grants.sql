@@ -22,7 +22,7 @@ grant execute on function
     capi.status()
 to capi_sidecar;
 
-grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.capture_error, capi.era,
+grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.era,
     capi.source_version, capi.sweeps, capi.backfills
 to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal to capi_admin;
@@ -80,6 +80,7 @@ grant execute on function
     capi.library_version(),
     capi.rules_version(),
     capi._fields(),
+    capi._rules(),
     capi._platforms(),
     capi._nearest_field(text)
 to capi_analyst, capi_admin, capi_sidecar;

@@ -2,6 +2,7 @@ comment on function capi.setup(text, text, text, text, text, boolean) is 'Makes 
 comment on function capi.normalize(text, text, text, text, text, text) is 'The normalised text of one value in a platform''s form, or null where the value is dropped. country is an ISO 3166-1 code, zip the row''s postal code, date_order dmy, mdy or ymd.';
 comment on function capi.digest(text, text, text, text, text, text) is 'The SHA-256 of one identifier''s normalised text as 64 lower-case hex digits, or null where the value is dropped. Arguments as for capi.normalize.';
 comment on function capi.explain(text, text, text, text, text, text) is 'Why a value is dropped, as a word and a sentence with the way out; null where it is kept. Arguments as for capi.normalize.';
+comment on function capi._rules() is 'The rules by which values are normalised; read it as the view capi.rule.';
 comment on function capi._advice(text, text, text) is 'One sentence with the way out, for a reason in dropped_fields and elsewhere.';
 comment on function capi._explain_match(text, jsonb, jsonb) is 'What becomes of each field of a row on a platform.';
 comment on function capi._survey(oid, text, jsonb, bigint) is 'Reads the latest rows of a view as its owner and counts what becomes of their fields.';

@@ -1,5 +1,7 @@
 //! SHA-256 as every platform wants it: 64 lower-case hex digits over UTF-8 bytes.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization;
@@ -60,12 +62,15 @@ impl Digest {
         if value.len() < 64 {
             return false;
         }
+        // Compatibility forms turn full-width and mathematical digits into plain ones.
+        let value: Cow<'_, str> =
+            if value.is_ascii() { value.into() } else { value.nfkc().collect::<String>().into() };
         let is_suffix = |suffix: &str| {
             let suffix = suffix.trim_end_matches(|c: char| !c.is_alphanumeric());
             matches!(suffix.chars().count(), 2 | 8)
         };
         let stem = value.rsplit_once('.').filter(|(_, suffix)| is_suffix(suffix));
-        is_wrapped(value, punctuation_counts)
+        is_wrapped(&value, punctuation_counts)
             || stem.is_some_and(|(stem, _)| is_wrapped(stem, punctuation_counts))
     }
 
@@ -126,8 +131,7 @@ const PREFIXES: [&str; 8] = ["", "sha256", "sha2", "sha", "0x", "x", "hex", "has
 fn is_wrapped(value: &str, punctuation_counts: bool) -> bool {
     let mut digits = String::with_capacity(72);
     let mut since_punctuation = 0;
-    // Compatibility forms turn full-width and mathematical digits into plain ones.
-    for c in value.nfkc() {
+    for c in value.chars() {
         if c.is_alphanumeric() {
             // Longer than any prefix and a digest, or of no hex digit: something else.
             if digits.len() > 71 || !c.is_ascii() {

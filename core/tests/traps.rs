@@ -15,7 +15,7 @@ use capi_core::destination;
 use capi_core::hash::Digest;
 use capi_core::time::Timestamp;
 use proptest::prelude::{
-    Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_oneof, proptest,
+    Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assume, prop_oneof, proptest,
 };
 use proptest::test_runner::TestCaseError;
 use serde_json::{Map, Value, json};
@@ -211,6 +211,14 @@ fn rows() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
 /// looks like a value to them.
 const OPEN: [&str; 6] = ["first_name", "last_name", "city", "state", "zip", "external_id"];
 
+/// Whether there is punctuation between the digits. In an external id it makes another value of
+/// them: two UUIDs with a hyphen between are an id.
+fn is_punctuated(text: &str) -> bool {
+    let digits = text.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let stem = digits.rsplit_once('.').filter(|(_, suffix)| matches!(suffix.len(), 2 | 8));
+    stem.map_or(digits, |(stem, _)| stem).chars().any(|c| c.is_ascii_punctuation())
+}
+
 /// What comes of a digest, in whatever disguise, is that digest or nothing.
 fn only_the_digest(field: &str, digest: &str, value: &Value) -> Result<(), TestCaseError> {
     let (digests, body) = outcome(&[(field, value.clone())]);
@@ -278,7 +286,6 @@ proptest! {
     /// Nothing, placeholders and the digest of nothing: their digests are nowhere, whatever else
     /// the row holds.
     #[test]
-    #[ignore = "core::identity: a digest with quotes, separators or invisible characters is hashed"]
     fn digests_of_nobody_are_nowhere(row in rows()) {
         holds_none_of(&nobody(), &row)?;
     }
@@ -286,30 +293,29 @@ proptest! {
     /// Of a text that is a digest but for separators, quotes and what nobody sees, nothing comes
     /// but that digest.
     #[test]
-    #[ignore = "core::identity: a digest with quotes, separators or invisible characters is hashed"]
     fn a_disguised_digest_is_never_hashed_again(
         field in prop::sample::select(&OPEN[..]),
         (digest, text) in disguised(),
         in_array in any::<bool>(),
     ) {
+        prop_assume!(field != "external_id" || !is_punctuated(&text));
         let value = if in_array { json!([text]) } else { json!(text) };
         only_the_digest(field, &digest, &value)?;
     }
 
     /// The same in full-width letters, as an input method for Chinese or Japanese writes them.
     #[test]
-    #[ignore = "core::identity: full-width digits and letters are not folded"]
     fn a_full_width_digest_is_never_hashed_again(
         field in prop::sample::select(&OPEN[..]),
         (digest, text) in disguised(),
     ) {
+        prop_assume!(field != "external_id" || !is_punctuated(&text));
         only_the_digest(field, &digest, &json!(full_width(&text)))?;
     }
 
     /// A placeholder in quotes, with a full stop, with another separator, in full-width letters or
     /// with an invisible character is still one.
     #[test]
-    #[ignore = "core::identity: placeholders are recognised only without decoration"]
     fn a_decorated_placeholder_leaves_nothing(
         field in prop::sample::select(&OPEN[..]),
         word in prop::sample::select(&["none", "unknown", "undefined", "not set", "anonymous"][..]),
@@ -354,9 +360,11 @@ fn ids_in_clear_are_no_digest_of_nothing_either() {
 }
 
 #[test]
-#[ignore = "core::identity: a digest with quotes, separators or invisible characters is hashed"]
 fn the_digest_of_nothing_in_disguise_leaves_nothing() {
-    leaves_nothing(&format!("{}-{}-{}", &EMPTY[..4], &EMPTY[4..8], &EMPTY[8..]));
+    let hyphens = format!("{}-{}-{}", &EMPTY[..4], &EMPTY[4..8], &EMPTY[8..]);
+    for field in IDENTIFIERS.iter().filter(|field| **field != "external_id") {
+        assert!(outcome(&[(field, json!(hyphens))]).0.is_empty(), "{field}");
+    }
     leaves_nothing(&EMPTY.chars().flat_map(|c| [c, ' ']).collect::<String>());
     leaves_nothing(&format!("\"{EMPTY}\""));
     leaves_nothing(&format!("\u{feff}{EMPTY}"));

@@ -13,9 +13,12 @@ pub(crate) enum Error {
         /// A field with a similar name.
         nearest: Option<&'static str>,
     },
-    /// The field exists and has no normal form.
-    #[error("field {0} is not an identifier and has no normal form")]
-    NotAnIdentifier(&'static str),
+    /// The field exists and has no rule.
+    #[error("field {0} is stored as it is and has no normal form")]
+    NoRule(&'static str),
+    /// A digest of what is never hashed.
+    #[error("the platform takes this field in clear: there is no digest of it")]
+    InClear,
     /// The platform name is none.
     #[error("unknown platform")]
     UnknownPlatform,
@@ -84,9 +87,8 @@ impl Error {
         match self {
             Self::UnknownField { nearest: Some(field) } => format!("Did you mean {field}?"),
             Self::UnknownField { nearest: None } => "capi.field lists every name.".into(),
-            Self::NotAnIdentifier(_) => {
-                "Fields of class digest in capi.field have a normal form.".into()
-            }
+            Self::NoRule(_) => "capi.rule lists the fields that have one.".into(),
+            Self::InClear => "capi.normalize gives the text that travels.".into(),
             Self::UnknownPlatform => {
                 format!("Known are: {}.", capi_core::identity::PLATFORMS.join(", "))
             }

@@ -3,11 +3,12 @@
 #![expect(clippy::result_large_err, reason = "pgrx's own error type, raised at once")]
 
 use capi_core::field;
-use capi_core::identity::{
-    self, Context, DateOrder, DropReason, Identifier, Normalized, PLATFORMS,
-};
+use capi_core::identity::rules::{self, BOOK, FieldError, FieldValue};
+use capi_core::identity::{self, Context, DateOrder, DropReason, PLATFORMS};
+use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 
@@ -22,7 +23,7 @@ fn normalize(
     date_order: default!(Option<&str>, "null"),
 ) -> Result<Option<String>, ErrorReport> {
     let outcome = judge(field, value, platform, country, zip, date_order)?;
-    Ok(outcome.and_then(Result::ok).map(Normalized::into_string))
+    Ok(outcome.and_then(Result::ok).map(FieldValue::into_string))
 }
 
 /// The SHA-256 of one identifier's normalised text as 64 lower-case hex digits, or null where the
@@ -37,7 +38,16 @@ fn digest(
     date_order: default!(Option<&str>, "null"),
 ) -> Result<Option<String>, ErrorReport> {
     let outcome = judge(field, value, platform, country, zip, date_order)?;
-    Ok(outcome.and_then(Result::ok).map(|normalized| normalized.digest().into()))
+    let Some(Ok(value)) = outcome else {
+        return match (field, platform) {
+            (Some(field), Some(platform)) if !rules::is_hashed(field, platform) => {
+                Err(Error::InClear.into())
+            }
+            _ => Ok(None),
+        };
+    };
+    let digest = value.digest().map_err(|_| Error::InClear)?;
+    Ok(Some(digest.into()))
 }
 
 /// Why a value is dropped: a word, a colon and a sentence with the way out; null where it is kept.
@@ -55,6 +65,28 @@ fn explain(
     Ok(reason.map(|reason| format!("{}: {}", reason.as_str(), reason.explanation())))
 }
 
+/// The rules by which values are normalised; read it as the view `capi.rule`.
+#[pg_extern(immutable, parallel_safe, name = "_rules")]
+fn rules() -> TableIterator<
+    'static,
+    (
+        name!(field, &'static str),
+        name!(rule, &'static str),
+        name!(forms, JsonB),
+        name!(sources, Vec<&'static str>),
+        name!(version, i16),
+    ),
+> {
+    let lines = BOOK.iter().flat_map(|rule| rule.fields.iter().map(move |field| (*field, rule)));
+    TableIterator::new(lines.map(|(field, rule)| {
+        let form =
+            |(form, what): &(identity::Form, &str)| (form.as_str().to_owned(), Value::from(*what));
+        let forms: Map<String, Value> = rule.forms.iter().map(form).collect();
+        let sources = rule.sources.iter().map(|source| source.url).collect();
+        (field, rule.rule, JsonB(Value::Object(forms)), sources, rule.version)
+    }))
+}
+
 /// `None` where an argument that must be there is null.
 fn judge(
     field: Option<&str>,
@@ -63,23 +95,27 @@ fn judge(
     country: Option<&str>,
     zip: Option<&str>,
     date_order: Option<&str>,
-) -> Result<Option<Result<Normalized, DropReason>>, Error> {
+) -> Result<Option<Result<FieldValue, DropReason>>, Error> {
     let (Some(field), Some(value), Some(platform)) = (field, value, platform) else {
         return Ok(None);
     };
-    let identifier = Identifier::parse(field).ok_or_else(|| match field::find(field) {
-        Some(known) => Error::NotAnIdentifier(known.name),
-        None => Error::UnknownField { nearest: field::nearest(field) },
-    })?;
     if !PLATFORMS.contains(&platform) {
         return Err(Error::UnknownPlatform);
     }
-    let date_order = date_order
-        .map(|order| DateOrder::parse(order).ok_or(Error::UnknownDateOrder))
-        .transpose()?;
     let country = country
         .map(|c| identity::country_code(c).map_err(|_| Error::UnknownCountry))
         .transpose()?;
+    let date_order = date_order
+        .map(|order| DateOrder::parse(order).ok_or(Error::UnknownDateOrder))
+        .transpose()?;
     let context = Context { country: country.as_deref(), zip, date_order, ..Context::default() };
-    Ok(Some(identity::normalize(identifier, value, platform, &context)))
+    match rules::normalize_field(field, value, platform, &context) {
+        Ok(value) => Ok(Some(Ok(value))),
+        Err(FieldError::Dropped(reason)) => Ok(Some(Err(reason))),
+        Err(FieldError::InClear) => Err(Error::InClear),
+        Err(FieldError::NoRule) => Err(match field::find(field) {
+            Some(known) => Error::NoRule(known.name),
+            None => Error::UnknownField { nearest: field::nearest(field) },
+        }),
+    }
 }

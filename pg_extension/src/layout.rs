@@ -9,6 +9,7 @@ const TABLES: &[&str] =
 /// Made anew at every set-up, so that an upgrade replaces them.
 const ALWAYS: &[&str] = &[
     include_str!("../../sql/views/field.sql"),
+    include_str!("../../sql/views/rule.sql"),
     include_str!("../../sql/views/sources.sql"),
     include_str!("../../sql/views/attempts.sql"),
     include_str!("../../sql/views/sweeps.sql"),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Row, scalar, shape, timestamp};
 use crate::event::Facts;
 use crate::field::{self, Class, Field, Kind};
-use crate::identity::{self, Context, DropReason, Identifier};
+use crate::identity::{self, DropReason};
 use crate::money::Amount;
 use crate::time::Timestamp;
 
@@ -127,7 +127,6 @@ fn fact(
         // Meta refuses the whole request for a lead id of another length.
         ("lead_id", _) if !is_digits(text, 15..=17) => Err("not_15_to_17_digits"),
         ("fb_login_id", _) if !is_digits(text, 1..=19) => Err("not_a_whole_number"),
-        _ if field.class == Class::Clear && is_nobody(text) => Err("placeholder"),
         (_, Kind::Number) => Amount::parse(text)
             .map(|amount| Some(Value::Number(amount.to_json())))
             .map_err(|_| "not_a_number"),
@@ -141,14 +140,6 @@ fn fact(
         _ if text.chars().any(char::is_control) => Err("not_printable"),
         _ => Ok(Some(Value::String(text.to_owned()))),
     }
-}
-
-/// Whether an id in clear is a placeholder, the digest of one, or the id of zeros that a telephone
-/// gives to every app that may not track. The rule is that of the shop's own ids.
-fn is_nobody(text: &str) -> bool {
-    let context = Context::default();
-    let found = identity::normalize(Identifier::ExternalId, text, "meta", &context);
-    shape::is_nil_uuid(text) || found == Err(DropReason::Placeholder)
 }
 
 /// Whether a number of so many digits stands here; Meta takes these ids as numbers.

@@ -5,7 +5,7 @@
 
 use crate::time::Timestamp;
 
-use super::{DropReason, placeholder};
+use super::{Context, DropReason, Identifier, normalize, placeholder};
 
 /// Clicks older than this are refused by Meta: 90 days, in milliseconds.
 const LIFETIME: i64 = 90 * 24 * 60 * 60 * 1_000;
@@ -93,11 +93,17 @@ pub fn event_id(value: &str) -> Result<String, DropReason> {
     }
 }
 
-/// Checks another platform's click or browser id, e.g. `gclid`, `ttclid`, `_scid`.
+/// Checks another platform's click, browser or device id, e.g. `gclid`, `ttclid`, `_scid`.
 pub fn opaque_id(value: &str) -> Result<String, DropReason> {
+    // Also the digest of nothing, and the zeros that a telephone gives to an app that may not
+    // track: whoever shares an id with everybody is nobody.
+    let is_nobody = || {
+        let shop_id = normalize(Identifier::ExternalId, value, "meta", &Context::default());
+        shop_id == Err(DropReason::Placeholder)
+    };
     match () {
         () if value.trim().is_empty() => Err(DropReason::Empty),
-        () if placeholder::is_missing_id(value) => Err(DropReason::Placeholder),
+        () if placeholder::is_missing_id(value) || is_nobody() => Err(DropReason::Placeholder),
         () if value.len() > LONGEST => Err(DropReason::TooLong),
         () if value.chars().any(|c| c.is_control() || c.is_whitespace()) => {
             Err(DropReason::Unprintable)

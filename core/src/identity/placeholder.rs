@@ -8,6 +8,8 @@
 
 use std::sync::LazyLock;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::{Identifier, text};
 use crate::hash::Digest;
 
@@ -106,10 +108,14 @@ static MAILBOXES: Words<22> = Words::new([
 pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
     use Identifier::{City, Country, FirstName, LastName, State};
     // Nothing but punctuation identifies nobody, whatever the platform would make of it.
-    if !folded.is_empty() && folded.chars().all(|c| c.is_whitespace() || text::is_punctuation(c)) {
+    // Joiners, which shape letters, are nothing without one.
+    let says_nothing = |c: char| {
+        text::is_blank(c) || text::is_punctuation(c) || matches!(c, '\u{200c}' | '\u{200d}')
+    };
+    if !folded.is_empty() && folded.chars().all(says_nothing) {
         return true;
     }
-    if ANYWHERE.contains(folded) {
+    if ANYWHERE.contains(folded) || is_decorated(folded) {
         return true;
     }
     match folded {
@@ -119,6 +125,21 @@ pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
         "na" => !matches!(identifier, FirstName | LastName | City | State | Country),
         _ => false,
     }
+}
+
+/// Whether a placeholder stands in quotes, before a full stop, in full-width letters, or with other
+/// separators: `'none'`, `not-set`.
+fn is_decorated(folded: &str) -> bool {
+    // Four bytes a letter at most, and the longest placeholder has 15; plain words are done.
+    if folded.len() > 80 || folded.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let plain: String = folded
+        .nfkc()
+        .map(|c| if c.is_whitespace() || matches!(c, '-' | '_') { ' ' } else { c })
+        .collect();
+    let bare = plain.trim_matches(|c: char| c.is_whitespace() || text::is_punctuation(c));
+    ANYWHERE.contains(&plain) || ANYWHERE.contains(bare)
 }
 
 /// Whether an address goes to a mailbox of nobody: `guest@…`, `noreply@…`, a reserved domain.

@@ -258,7 +258,7 @@ pub fn digest_field(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::{self, Class};
+    use crate::field::{self, Class, Field, Kind};
 
     #[test]
     fn every_example_is_what_the_code_gives() {
@@ -323,7 +323,9 @@ mod tests {
         for identifier in Identifier::ALL {
             assert!(ruled.contains(&identifier.as_str()), "{identifier:?}");
         }
-        for field in field::FIELDS.iter().filter(|field| field.class == Class::Clear) {
+        // JSON has a shape, which capture checks part by part.
+        let clear = |field: &&Field| field.class == Class::Clear && field.kind != Kind::Json;
+        for field in field::FIELDS.iter().filter(clear) {
             assert!(ruled.contains(&field.name), "{}", field.name);
         }
     }
