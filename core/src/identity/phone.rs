@@ -44,12 +44,15 @@ impl Phone {
             return Err(DropReason::Placeholder);
         }
         let region = country.and_then(Region::of_country);
-        // What stands behind the prefix for dialling abroad, in `country` or nearly anywhere.
+        // What stands behind the prefix for dialling abroad: of `country`, or of most.
         let abroad = || region.and_then(|region| region.without_exit_code(digits));
         let behind_zeros = digits.strip_prefix("00");
         if written.has_plus {
-            // `+0044…` says the same thing twice.
-            let digits = behind_zeros.or_else(abroad).unwrap_or(digits);
+            // `+0044…` and `+011 44…` say the same thing twice.
+            let digits = match digits.starts_with('0') {
+                true => behind_zeros.or_else(abroad).unwrap_or(digits),
+                false => digits,
+            };
             return Number::behind_plus(digits).ok_or(DropReason::ImpossibleNumber)?.possible();
         }
         let read_from_zeros = behind_zeros.and_then(Number::behind_plus);
@@ -98,10 +101,9 @@ impl Number {
 
     /// Reads digits as they are dialled in a region.
     fn dialled_in(region: &'static Region, digits: &str) -> Option<Self> {
-        let starts_with_code =
-            Region::of_digits(digits).is_some_and(|(r, _)| r.code == region.code);
-        if starts_with_code
-            && let Some(number) = Self::behind_plus(digits)
+        let international = Region::of_digits(digits).filter(|(main, _)| main.code == region.code);
+        if let Some((main, rest)) = international
+            && let Some(number) = Self::national(main, rest)
             && number.is_valid()
         {
             return Some(number);
@@ -109,9 +111,14 @@ impl Number {
         if let Some(abroad) = region.without_exit_code(digits) {
             return Self::behind_plus(abroad);
         }
-        // A calling code without plus, where the number cannot be meant to be national.
-        if starts_with_code && region.length(digits) == Length::TooLong {
-            return Self::behind_plus(digits);
+        // A calling code without plus, where the digits cannot be meant to be national.
+        if let Some((main, rest)) = international {
+            let national = region.without_trunk(rest);
+            if region.length(digits) == Length::TooLong
+                || (!region.is_general(digits) && region.is_general(&national))
+            {
+                return Self::national(main, &national);
+            }
         }
         Self::national(region, digits)
     }

@@ -26,13 +26,14 @@ impl Written {
             Some((local, context)) => {
                 let local = local.split_once("tel:").map_or(local, |(_, local)| local);
                 let context = context.split_once(';').map_or(context, |(context, _)| context);
-                let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
                 match context.strip_prefix('+') {
-                    Some(_) => Self::read_number(&format!("{context}{local}")),
-                    None if !context.is_empty() && context.chars().all(is_name) => {
+                    Some(digits) if has_only(digits, |c| digit(c).is_some(), "-.()") => {
+                        Self::read_number(&format!("{context}{local}"))
+                    }
+                    None if has_only(context, |c| c.is_ascii_alphanumeric(), "-.") => {
                         Self::read_number(local)
                     }
-                    None => None,
+                    _ => None,
                 }
             }
         }
@@ -44,15 +45,33 @@ impl Written {
         let text = text.split_once(";isub=").map_or(text, |(text, _)| text);
         let text = first_of_two(text);
         let number = match without_extension(text) {
-            Some(number) if is_number(number) => number,
+            // `00~33~806623456` is not an extension of `0033`.
+            Some(number) if is_number(number.strip_prefix("00").unwrap_or(number)) => number,
             _ if is_number(text) => text,
             _ => return None,
         };
         let has_letters = number.chars().filter(char::is_ascii_alphabetic).nth(2).is_some();
-        let key = |c: char| if has_letters { key(c) } else { None };
-        let digits = number.chars().filter_map(|c| digit(c).or_else(|| key(c))).collect();
+        let mut is_mixed = false;
+        let digits = number.chars().filter_map(|c| match digit(c) {
+            Some(digit) => {
+                is_mixed |= has_letters && digit != c;
+                Some(digit)
+            }
+            None if has_letters => key(c),
+            None => None,
+        });
+        let digits = digits.collect();
+        // Keys have Latin letters and digits: a word among others is a remark.
+        if is_mixed {
+            return None;
+        }
         Some(Self { digits, has_plus: number.starts_with(is_plus), has_letters })
     }
+}
+
+/// Whether a text has characters of one kind, and perhaps some others.
+fn has_only(text: &str, is_kind: impl Fn(char) -> bool, others: &str) -> bool {
+    text.chars().any(&is_kind) && text.chars().all(|c| is_kind(c) || others.contains(c))
 }
 
 /// Whether three digits come first, among separators, and nothing strange after them.
