@@ -322,7 +322,7 @@ def why(text, country, rule, expected, got):
         if again is None or e164(again) != expected or not is_valid(number):
             return "comes back as another number"
     if rule == "zeros" and got is not None and country:
-        number = parsed(text, country)
+        number = parsed(re.sub(STRANGE_SPACE, " ", text), country)
         if is_valid(number) and e164(number) == got and not is_valid(parsed(expected)):
             return "the country's own prefix for dialling abroad begins with 00"
     return "unexplained"
