@@ -83,7 +83,9 @@ fn capture_or_halve(id: i32, keys: &Keys, deadline: Instant) {
         Ok(None) => {}
         Ok(Some((chunk, true))) if !chunk.failed.is_empty() => refuse_order(&chunk.failed[0]),
         Ok(Some((chunk, _))) => {
-            settle(id, chunk.well);
+            if chunk.may_have_open_errors {
+                settle(id, chunk.well);
+            }
             on_record(id, chunk.failed);
         }
         Err(failure) => {
@@ -116,6 +118,8 @@ struct Chunk {
     well: Vec<String>,
     /// Rows that broke a rule.
     failed: Vec<Failed>,
+    /// Whether there are captures that failed earlier: most shops have none to search.
+    may_have_open_errors: bool,
 }
 
 /// Reads, normalises and writes.
@@ -133,7 +137,7 @@ fn capture_chunk(source: &Source, keys: &Keys) -> Chunk {
         }
     }
     if events.is_empty() {
-        return Chunk { well: Vec::new(), failed };
+        return Chunk { well: Vec::new(), failed, may_have_open_errors: false };
     }
     // One order everywhere, so that two transactions with the same keys cannot lock each other.
     let integers = matches!(keys, Keys::Integers(_));
@@ -148,7 +152,8 @@ fn capture_chunk(source: &Source, keys: &Keys) -> Chunk {
         bell::mark();
     }
     let well = events.into_iter().map(|e| e.key).filter(|k| failed.iter().all(|f| f.key != *k));
-    Chunk { well: well.collect(), failed }
+    let well = well.collect();
+    Chunk { well, failed, may_have_open_errors: source::has_pages("capture_error") }
 }
 
 /// The settings that a view is read with and the outbox is written with.

@@ -2,17 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::{CStr, c_char};
 use std::rc::Rc;
 
 use capi_core::capture::{Options, Row};
 use capi_core::field::{self, Kind};
 use pgrx::prelude::*;
 use pgrx::spi::{OwnedPreparedStatement, SpiClient};
-use pgrx::{JsonB, PgOid, spi};
+use pgrx::{JsonB, PgOid, PgRelation, spi};
 use serde_json::Value;
 
 use super::guard::{as_reader, as_role};
 use super::pending::Keys;
+use crate::era::era;
 use crate::error::Error;
 
 /// A tracked source, as loaded from `capi.source`.
@@ -139,6 +141,20 @@ pub(super) fn owner() -> Option<pg_sys::Oid> {
     }
 }
 
+/// Whether a table of the schema has ever had a row since it was last emptied: what is visible
+/// stands on a page of the file.
+pub(super) fn has_pages(name: &str) -> bool {
+    relation_oid(name).is_none_or(|relation| {
+        // SAFETY: the table exists; the lock is the one that reading it takes.
+        unsafe {
+            let relation =
+                PgRelation::with_lock(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+            let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+            pg_sys::RelationGetNumberOfBlocksInFork(relation.as_ptr(), main) > 0
+        }
+    })
+}
+
 fn relation_oid(name: &str) -> Option<pg_sys::Oid> {
     let name = std::ffi::CString::new(name).expect("no zero byte");
     // SAFETY: look-ups by valid names; missing ones are reported as InvalidOid.
@@ -155,12 +171,9 @@ fn load(
     owner: pg_sys::Oid,
 ) -> Result<Option<(Source, pg_sys::Oid)>, spi::Error> {
     let found = client.select(
-        "select s.name, s.version, s.tracked, s.options, s.key_columns, s.conversions::oid, c.relowner,
-            n.nspname::text, c.relname::text, capi._era(i.generation)
+        "select s.name, s.version, s.tracked, s.options, s.key_columns, s.conversions::oid, i.generation
         from capi.source s
         cross join capi.installation i
-        left join pg_catalog.pg_class c on c.oid = s.conversions
-        left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where s.source = $1",
         Some(1),
         &[id.into()],
@@ -173,34 +186,25 @@ fn load(
     let options = row.get::<JsonB>(4)?.ok_or_else(missing)?.0;
     let key_columns = row.get::<Vec<String>>(5)?.ok_or_else(missing)?;
     let view = row.get::<pg_sys::Oid>(6)?.ok_or_else(missing)?;
-    let Some(view_owner) = row.get::<pg_sys::Oid>(7)? else { Error::ViewGone.raise() };
-    let schema = row.get::<String>(8)?.ok_or_else(missing)?;
-    let view_name = row.get::<String>(9)?.ok_or_else(missing)?;
+    let Some(view_name) = qualified_name(view) else { Error::ViewGone.raise() };
+    // Reading the catalog with a query would cost a new backend more than everything else here.
+    // SAFETY: the view exists, see above; the lock is the one that reading it takes.
+    let relation =
+        unsafe { PgRelation::with_lock(view, pg_sys::AccessShareLock as pg_sys::LOCKMODE) };
+    // SAFETY: an open relation has its row of pg_class.
+    let view_owner = unsafe { (*relation.rd_rel).relowner };
 
     let mut keys = Vec::new();
     let mut columns = Vec::new();
     let mut expressions = Vec::new();
-    let attributes = client.select(
-        "select a.attname::text, b.typcategory::text, b.oid, a.atttypid,
-            pg_catalog.quote_ident(tn.nspname) || '.' || pg_catalog.quote_ident(t.typname)
-        from pg_catalog.pg_attribute a
-        join pg_catalog.pg_type t on t.oid = a.atttypid
-        join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace
-        join pg_catalog.pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
-        where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
-        order by a.attnum",
-        None,
-        &[view.into()],
-    )?;
-    for attribute in attributes {
-        let name = attribute.get::<String>(1)?.ok_or_else(missing)?;
-        let category = attribute.get::<String>(2)?.ok_or_else(missing)?;
-        let base = attribute.get::<pg_sys::Oid>(3)?.ok_or_else(missing)?;
-        let exact = attribute.get::<pg_sys::Oid>(4)?.ok_or_else(missing)?;
-        let type_name = attribute.get::<String>(5)?.ok_or_else(missing)?;
+    for attribute in relation.tuple_desc().iter().filter(|a| !a.attisdropped) {
+        let name = attribute.name().to_owned();
+        let exact = attribute.atttypid;
+        // SAFETY: the type of a column exists.
+        let (base, category) = unsafe { (pg_sys::getBaseType(exact), category(exact)) };
         if key_columns.contains(&name) {
             // As the triggers judge it: a domain over an integer is noted as text.
-            keys.push((name.clone(), type_name, exact));
+            keys.push((name.clone(), exact));
         }
         let Some(known) = field::find(&name) else { continue };
         let column = format!("v.{}", spi::quote_identifier(&name));
@@ -208,7 +212,7 @@ fn load(
             () if known.kind == Kind::Timestamp => {
                 (Form::Micros, format!("(extract(epoch from {column}) * 1000000)::bigint::text"))
             }
-            () if category == "A" => (Form::Json, format!("to_jsonb({column})::text")),
+            () if category == b'A' => (Form::Json, format!("to_jsonb({column})::text")),
             () if base == pg_sys::JSONBOID || base == pg_sys::JSONOID => {
                 (Form::Json, format!("{column}::text"))
             }
@@ -221,13 +225,12 @@ fn load(
         expressions.push(expression);
     }
     // In the order of the primary key, which is the order in which the triggers note.
-    keys.sort_by_key(|(name, ..)| key_columns.iter().position(|k| k == name));
+    keys.sort_by_key(|(name, _)| key_columns.iter().position(|k| k == name));
     let integers = [pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID];
     let shape = match keys.as_slice() {
-        [(name, _, base)] if integers.contains(base) => KeyShape::Integer(name.clone()),
-        _ => KeyShape::Texts(keys.into_iter().map(|(name, of, _)| (name, of)).collect()),
+        [(name, exact)] if integers.contains(exact) => KeyShape::Integer(name.clone()),
+        _ => KeyShape::Texts(keys.into_iter().map(|(name, of)| (name, type_name(of))).collect()),
     };
-    let view_name = spi::quote_qualified_identifier(schema, view_name);
     let select = select(&shape, &expressions, &view_name);
     let source = Source {
         id,
@@ -237,7 +240,7 @@ fn load(
         abort: options.get("on_error").and_then(Value::as_str) == Some("abort"),
         options: Options::from_json(&options),
         view_owner,
-        era: row.get::<i64>(10)?.ok_or_else(missing)?,
+        era: era(row.get::<i32>(7)?.ok_or_else(missing)?),
         owner,
         shape,
         columns,
@@ -246,6 +249,63 @@ fn load(
         plan: RefCell::new(None),
     };
     Ok(Some((source, view)))
+}
+
+/// The quoted name of a relation with its schema; none if it is gone.
+fn qualified_name(relation: pg_sys::Oid) -> Option<String> {
+    // SAFETY: look-ups in the system cache; what is missing is null.
+    unsafe {
+        let name = pg_sys::get_rel_name(relation);
+        if name.is_null() {
+            return None;
+        }
+        quoted(pg_sys::get_rel_namespace(relation), name)
+    }
+}
+
+/// The quoted name of a type with its schema.
+fn type_name(of: pg_sys::Oid) -> String {
+    // SAFETY: the type of a column exists; the tuple is released after its name was copied.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::TYPEOID as i32,
+            pg_sys::Datum::from(of),
+        );
+        assert!(!tuple.is_null(), "a column has a type");
+        let row = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_type>();
+        let name = quoted((*row).typnamespace, (*row).typname.data.as_ptr());
+        pg_sys::ReleaseSysCache(tuple);
+        name.expect("a type has a schema")
+    }
+}
+
+/// A name with its schema, both quoted where they need it.
+///
+/// # Safety
+///
+/// `name` is a C string.
+unsafe fn quoted(schema: pg_sys::Oid, name: *const c_char) -> Option<String> {
+    // SAFETY: a look-up in the system cache, and strings that Postgres has made.
+    unsafe {
+        let schema = pg_sys::get_namespace_name(schema);
+        if schema.is_null() {
+            return None;
+        }
+        let schema = CStr::from_ptr(schema).to_str().ok()?;
+        Some(spi::quote_qualified_identifier(schema, CStr::from_ptr(name).to_str().ok()?))
+    }
+}
+
+/// The category of a type, `A` for arrays; a domain has its base type's.
+///
+/// # Safety
+///
+/// The type exists.
+unsafe fn category(of: pg_sys::Oid) -> u8 {
+    let (mut category, mut is_preferred) = (0, false);
+    // SAFETY: a look-up of an existing type that writes to both places.
+    unsafe { pg_sys::get_type_category_preferred(of, &raw mut category, &raw mut is_preferred) };
+    category.cast_unsigned()
 }
 
 /// The statement that reads the rows of given keys: first the key as text, then the columns.
