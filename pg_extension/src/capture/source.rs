@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use capi_core::capture::{Options, Row};
 use capi_core::field::{self, Kind};
+use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, SpiClient};
+use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
 use pgrx::{JsonB, PgOid, PgRelation, spi};
 use serde_json::Value;
 
@@ -35,7 +36,15 @@ pub(super) struct Source {
     columns: Vec<Column>,
     /// Quoted and qualified.
     view: String,
-    select: String,
+    /// Reads the rows of any number of keys.
+    many: Reading,
+    /// Reads the rows of one key, which is what most transactions change; for keys of one column.
+    one: Option<Reading>,
+}
+
+/// A statement that a backend plans once.
+struct Reading {
+    text: String,
     plan: RefCell<Option<OwnedPreparedStatement>>,
 }
 
@@ -231,7 +240,8 @@ fn load(
         [(name, exact)] if integers.contains(exact) => KeyShape::Integer(name.clone()),
         _ => KeyShape::Texts(keys.into_iter().map(|(name, of)| (name, type_name(of))).collect()),
     };
-    let select = select(&shape, &expressions, &view_name);
+    let many = Reading::of(select(&shape, &expressions, &view_name));
+    let one = select_one(&shape, &expressions, &view_name).map(Reading::of);
     let source = Source {
         id,
         name: row.get::<String>(1)?.ok_or_else(missing)?,
@@ -245,8 +255,8 @@ fn load(
         shape,
         columns,
         view: view_name,
-        select,
-        plan: RefCell::new(None),
+        many,
+        one,
     };
     Ok(Some((source, view)))
 }
@@ -339,28 +349,60 @@ fn select(shape: &KeyShape, expressions: &[String], view: &str) -> String {
     }
 }
 
+/// The same for one key. Planned for an array, the statement expects several keys and may read
+/// whole tables to join them.
+fn select_one(shape: &KeyShape, expressions: &[String], view: &str) -> Option<String> {
+    let rest: String = expressions.iter().flat_map(|e| [", ", e]).collect();
+    let (name, value) = match shape {
+        KeyShape::Integer(name) => (name, "$1".to_owned()),
+        KeyShape::Texts(keys) => match keys.as_slice() {
+            [(name, of)] => (name, format!("$1::{of}")),
+            _ => return None,
+        },
+    };
+    let key = spi::quote_identifier(name);
+    Some(format!("select v.{key}::text{rest} from {view} v where v.{key} = {value}"))
+}
+
+impl Reading {
+    fn of(text: String) -> Self {
+        Self { text, plan: RefCell::new(None) }
+    }
+
+    fn run<'conn>(
+        &self,
+        client: &mut SpiClient<'conn>,
+        types: &[pg_sys::Oid],
+        args: &[DatumWithOid<'_>],
+    ) -> Result<SpiTupleTable<'conn>, spi::Error> {
+        let mut plan = self.plan.borrow_mut();
+        if plan.is_none() {
+            let types: Vec<PgOid> = types.iter().copied().map(PgOid::from).collect();
+            *plan = Some(client.prepare_mut(self.text.as_str(), &types)?.keep());
+        }
+        client.update(plan.as_ref().expect("prepared above"), None, args)
+    }
+}
+
 impl Source {
     /// Reads the view's rows of some keys, as the view's owner and in a security-restricted
     /// operation: nothing that the view calls gets a right on `capi`.
     pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
         as_reader(self.view_owner, || {
             Spi::connect_mut(|client| {
-                let mut plan = self.plan.borrow_mut();
-                if plan.is_none() {
-                    let types = match &self.shape {
-                        KeyShape::Integer(_) => vec![PgOid::from(pg_sys::INT8ARRAYOID)],
-                        KeyShape::Texts(keys) => {
-                            vec![PgOid::from(pg_sys::TEXTARRAYOID); keys.len()]
-                        }
-                    };
-                    *plan = Some(client.prepare_mut(self.select.as_str(), &types)?.keep());
-                }
-                let plan = plan.as_ref().expect("prepared above");
-                let rows = match (keys, &self.shape) {
-                    (Keys::Integers(keys), KeyShape::Integer(_)) => {
-                        client.update(plan, None, &[keys.clone().into()])?
+                let rows = match (keys, &self.shape, &self.one) {
+                    (Keys::Integers(keys), KeyShape::Integer(_), Some(one)) if keys.len() == 1 => {
+                        one.run(client, &[pg_sys::INT8OID], &[keys[0].into()])?
                     }
-                    (Keys::Texts(keys), KeyShape::Texts(columns)) => {
+                    (Keys::Integers(keys), KeyShape::Integer(_), _) => {
+                        self.many.run(client, &[pg_sys::INT8ARRAYOID], &[keys.clone().into()])?
+                    }
+                    (Keys::Texts(keys), KeyShape::Texts(_), Some(one)) if keys.len() == 1 => {
+                        let key = keys[0].first().map(String::as_str);
+                        one.run(client, &[pg_sys::TEXTOID], &[key.into()])?
+                    }
+                    (Keys::Texts(keys), KeyShape::Texts(columns), _) => {
+                        let types = vec![pg_sys::TEXTARRAYOID; columns.len()];
                         let columns: Vec<_> = (0..columns.len())
                             .map(|n| {
                                 let column: Vec<String> =
@@ -368,7 +410,7 @@ impl Source {
                                 column.into()
                             })
                             .collect();
-                        client.update(plan, None, &columns)?
+                        self.many.run(client, &types, &columns)?
                     }
                     // The key's type has changed since the triggers were made.
                     _ => Error::KeyTypeChanged.raise(),
