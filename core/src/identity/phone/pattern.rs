@@ -6,9 +6,9 @@
 //! has at most a few dozen digits, so that this cannot take long.
 
 /// Whether the pattern matches all of the digits.
-pub(super) fn matches(pattern: &str, digits: &str) -> bool {
+pub(super) fn matches(pattern: &[u8], digits: &str) -> bool {
     let all = digits.len();
-    Matcher::new(digits).any(pattern.as_bytes(), 0, &mut |_, end| end == all)
+    Matcher::new(digits).any(pattern, 0, &mut |_, end| end == all)
 }
 
 /// What a pattern matches at the beginning of digits.
@@ -21,9 +21,9 @@ pub(super) struct Prefix<'d> {
 }
 
 /// Matches the beginning of the digits.
-pub(super) fn prefix<'d>(pattern: &str, digits: &'d str) -> Option<Prefix<'d>> {
+pub(super) fn prefix<'d>(pattern: &[u8], digits: &'d str) -> Option<Prefix<'d>> {
     let mut found = None;
-    Matcher::new(digits).any(pattern.as_bytes(), 0, &mut |matcher, end| {
+    Matcher::new(digits).any(pattern, 0, &mut |matcher, end| {
         let group = matcher.group.map(|(from, to)| &digits[from..to]);
         found = Some(Prefix { end, group });
         true
@@ -184,15 +184,19 @@ fn times(pattern: &[u8]) -> (usize, usize, &[u8]) {
     }
 }
 
+/// What a byte of a pattern does to the depth of groups.
+const DEPTH: [i8; 256] = {
+    let mut depth = [0; 256];
+    depth[b'(' as usize] = 1;
+    depth[b')' as usize] = -1;
+    depth
+};
+
 /// Where the group that begins a pattern is closed.
 fn closing(pattern: &[u8]) -> usize {
     let mut depth = 0;
     let end = pattern.iter().position(|c| {
-        match c {
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            _ => {}
-        }
+        depth += DEPTH[usize::from(*c)];
         depth == 0
     });
     end.unwrap_or(pattern.len() - 1)
@@ -202,12 +206,8 @@ fn closing(pattern: &[u8]) -> usize {
 fn next_bar(pattern: &[u8]) -> Option<usize> {
     let mut depth = 0;
     pattern.iter().position(|c| {
-        match c {
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            _ => {}
-        }
-        depth == 0 && *c == b'|'
+        depth += DEPTH[usize::from(*c)];
+        *c == b'|' && depth == 0
     })
 }
 
@@ -217,35 +217,35 @@ mod tests {
 
     #[test]
     fn matches_all_digits_or_none() {
-        let pattern = r"(?:[2-7]\d|8[0-8]|9(?:1[02]|3))\d{3,5}";
+        let pattern = br"(?:[2-7]\d|8[0-8]|9(?:1[02]|3))\d{3,5}";
         for digits in ["21000", "8890000", "9100000", "9123456", "93123"] {
             assert!(matches(pattern, digits), "{digits}");
         }
         for digits in ["", "2100", "21000000", "89000", "911000", "1234567"] {
             assert!(!matches(pattern, digits), "{digits}");
         }
-        assert!(matches("[13-57-9]", "4") && !matches("[13-57-9]", "6"));
-        assert!(matches("1?2{2}", "22") && matches("1?2{2}", "122"));
+        assert!(matches(b"[13-57-9]", "4") && !matches(b"[13-57-9]", "6"));
+        assert!(matches(b"1?2{2}", "22") && matches(b"1?2{2}", "122"));
     }
 
     #[test]
     fn goes_back_where_the_first_way_fails() {
-        assert!(matches(r"1(?:2|23)4", "1234"));
-        assert!(matches(r"\d{2,5}9", "1239"));
-        assert!(matches(r"(?:12?){2}3", "1123"));
+        assert!(matches(br"1(?:2|23)4", "1234"));
+        assert!(matches(br"\d{2,5}9", "1239"));
+        assert!(matches(br"(?:12?){2}3", "1123"));
     }
 
     #[test]
     fn finds_prefixes_and_groups() {
-        let found = |pattern, digits| prefix(pattern, digits).map(|p| (p.end, p.group));
-        assert_eq!(found("0|180020", "0171"), Some((1, None)));
-        assert_eq!(found(r"([2-9]\d{6})$|1", "2345678"), Some((7, Some("2345678"))));
-        assert_eq!(found(r"([2-9]\d{6})$|1", "12345678"), Some((1, None)));
-        assert_eq!(found(r"([2-9]\d{6})$|1", "23456789"), None);
-        assert_eq!(found(r"(?:0|90)(?:(1[245]|31)(\d{10,11}))?", "0311133334444"), {
+        let found = |pattern: &[u8], digits| prefix(pattern, digits).map(|p| (p.end, p.group));
+        assert_eq!(found(b"0|180020", "0171"), Some((1, None)));
+        assert_eq!(found(br"([2-9]\d{6})$|1", "2345678"), Some((7, Some("2345678"))));
+        assert_eq!(found(br"([2-9]\d{6})$|1", "12345678"), Some((1, None)));
+        assert_eq!(found(br"([2-9]\d{6})$|1", "23456789"), None);
+        assert_eq!(found(br"(?:0|90)(?:(1[245]|31)(\d{10,11}))?", "0311133334444"), {
             Some((13, Some("1133334444")))
         });
-        assert_eq!(found(r"0?(?:(11|22?)15)?", "0221512"), Some((5, Some("22"))));
-        assert_eq!(found(r"0?(?:(11|22?)15)?", "4"), Some((0, None)));
+        assert_eq!(found(br"0?(?:(11|22?)15)?", "0221512"), Some((5, Some("22"))));
+        assert_eq!(found(br"0?(?:(11|22?)15)?", "4"), Some((0, None)));
     }
 }

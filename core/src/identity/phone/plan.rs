@@ -35,6 +35,9 @@ static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(index);
 const KINDS: [u64; 10] = [2, 3, 4, 5, 6, 7, 8, 21, 25, 28];
 const ANY_KIND: u64 = 1;
 
+/// Descriptions above this many bytes take long to match.
+const LONG: usize = 200;
+
 /// Whether a number can have a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -79,30 +82,43 @@ impl Region {
     /// Whether a national number is one of some region of this calling code.
     pub(super) fn is_valid(&self, national: &str) -> bool {
         let regions = Self::all(self.code);
-        let found = match regions {
-            [only] => Some(only),
-            // The first that could be it decides, whatever the others would say.
-            _ => regions.iter().find(|region| match region.text(23) {
-                Some(beginning) => pattern::prefix(beginning, national).is_some(),
-                None => region.has_kind(national),
-            }),
-        };
-        found.is_some_and(|region| region.has_kind(national))
-    }
-
-    fn has_kind(&self, national: &str) -> bool {
-        let mut fields = self.message;
-        let mut is_general = false;
-        while !fields.is_empty() {
-            let Field::Bytes(number, kind) = next_field(&mut fields) else { continue };
-            if number == ANY_KIND {
-                // It comes first, as fields do in their order.
-                is_general = Kind::read(kind).has(national);
-            } else if is_general && KINDS.contains(&number) && Kind::read(kind).has(national) {
-                return true;
+        if let [only] = regions {
+            return only.has_kind(national);
+        }
+        for region in regions {
+            match region.pattern(23) {
+                // The first that it could belong to decides, whatever the others would say.
+                Some(beginning) if pattern::prefix(beginning, national).is_some() => {
+                    return region.has_kind(national);
+                }
+                None if region.has_kind(national) => return true,
+                _ => {}
             }
         }
         false
+    }
+
+    fn has_kind(&self, national: &str) -> bool {
+        let has = |kind: &'static [u8]| Kind::read(kind).has(national);
+        let mut fields = self.message;
+        // The general description comes first, as fields do in their order.
+        if !matches!(next_field(&mut fields), Field::Bytes(ANY_KIND, kind) if has(kind)) {
+            return false;
+        }
+        // The long patterns are lists of area codes: last.
+        [false, true].into_iter().any(|is_long| {
+            let mut fields = fields;
+            while !fields.is_empty() {
+                if let Field::Bytes(number, kind) = next_field(&mut fields)
+                    && KINDS.contains(&number)
+                    && (kind.len() > LONG) == is_long
+                    && has(kind)
+                {
+                    return true;
+                }
+            }
+            false
+        })
     }
 
     /// Whether digits fit the pattern of all numbers of the region.
@@ -121,7 +137,7 @@ impl Region {
 
     /// Cuts the prefix for dialling abroad.
     pub(super) fn without_exit_code<'d>(&self, digits: &'d str) -> Option<&'d str> {
-        let found = pattern::prefix(self.text(11)?, digits)?;
+        let found = pattern::prefix(self.pattern(11)?, digits)?;
         // No calling code begins with a zero.
         Some(&digits[found.end..]).filter(|rest| !rest.starts_with('0'))
     }
@@ -132,7 +148,7 @@ impl Region {
     }
 
     fn trunk_cut(&self, digits: &str) -> Option<String> {
-        let Prefix { end, group } = pattern::prefix(self.text(15)?, digits)?;
+        let Prefix { end, group } = pattern::prefix(self.pattern(15)?, digits)?;
         let rest = &digits[end..];
         let cut = match (self.bytes(16).and_then(|rule| str::from_utf8(rule).ok()), group) {
             // A rule is digits around the number of a group, always the last.
@@ -146,8 +162,8 @@ impl Region {
     }
 
     /// A pattern, without its anchors.
-    fn text(&self, number: u64) -> Option<&'static str> {
-        str::from_utf8(self.bytes(number)?).ok().and_then(unanchored)
+    fn pattern(&self, number: u64) -> Option<&'static [u8]> {
+        self.bytes(number).and_then(unanchored)
     }
 
     fn bytes(&self, wanted: u64) -> Option<&'static [u8]> {
@@ -166,7 +182,7 @@ impl Region {
 /// A `PhoneNumberDesc`: what numbers of one kind look like.
 #[derive(Clone, Copy, Default)]
 struct Kind {
-    pattern: Option<&'static str>,
+    pattern: Option<&'static [u8]>,
     /// One bit for each length.
     lengths: u32,
     local_lengths: u32,
@@ -177,9 +193,7 @@ impl Kind {
         let mut kind = Self::default();
         while !fields.is_empty() {
             match next_field(&mut fields) {
-                Field::Bytes(2, text) => {
-                    kind.pattern = str::from_utf8(text).ok().and_then(unanchored);
-                }
+                Field::Bytes(2, text) => kind.pattern = unanchored(text),
                 // A kind that does not exist has the length -1.
                 Field::Number(9, length @ 0..32) => kind.lengths |= 1 << length,
                 Field::Number(10, length @ 0..32) => kind.local_lengths |= 1 << length,
@@ -211,8 +225,8 @@ impl Kind {
 }
 
 /// The crate anchors every pattern at both ends.
-fn unanchored(pattern: &'static str) -> Option<&'static str> {
-    pattern.strip_prefix("^(?:")?.strip_suffix(")$").filter(|pattern| !pattern.is_empty())
+fn unanchored(pattern: &'static [u8]) -> Option<&'static [u8]> {
+    pattern.strip_prefix(b"^(?:")?.strip_suffix(b")$").filter(|pattern| !pattern.is_empty())
 }
 
 /// Lists where the regions stand.
@@ -287,7 +301,11 @@ mod tests {
             assert!(general.pattern.is_some() && general.lengths > 0, "{name}");
             assert!(region.main().code == region.code, "{name}");
             for number in [11, 15, 23] {
-                assert_eq!(region.bytes(number).is_some(), region.text(number).is_some(), "{name}");
+                assert_eq!(
+                    region.bytes(number).is_some(),
+                    region.pattern(number).is_some(),
+                    "{name}"
+                );
             }
         }
     }

@@ -126,17 +126,20 @@ fn without_extension(text: &str) -> Option<&str> {
     }
     let label = front.trim_end_matches(|c| is_gap(c) || c == '-');
     let label = label.strip_suffix([':', '.', '．']).unwrap_or(label);
-    let first = |words: &[&str]| words.iter().find_map(|word| without_word(label, word));
-    // The `e` may be missing: `xt`.
-    if let Some(number) =
-        first(&WORDS).or_else(|| first(&WORDS.map(|w| w.strip_prefix('e').unwrap_or(w))))
+    if label
+        .ends_with(|c: char| c.is_alphabetic() || matches!(c, '#' | '＃' | '~' | '～' | '\u{301}'))
     {
-        return Some(number);
-    }
-    if length <= 9
-        && let Some(number) = first(&SHORT_WORDS)
-    {
-        return Some(number);
+        let first = |words: &[&str]| words.iter().find_map(|word| without_word(label, word));
+        // The `e` may be missing: `xt`.
+        let without_e = WORDS.map(|word| word.strip_prefix('e').unwrap_or(word));
+        if let Some(number) = first(&WORDS).or_else(|| first(&without_e)) {
+            return Some(number);
+        }
+        if length <= 9
+            && let Some(number) = first(&SHORT_WORDS)
+        {
+            return Some(number);
+        }
     }
     if has_hash && length <= 6 && front.ends_with([' ', '-']) {
         return Some(front);
