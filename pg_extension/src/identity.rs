@@ -29,7 +29,7 @@ fn digest(
     platform: default!(Option<&str>, "'meta'"),
     country: default!(Option<&str>, "null"),
 ) -> Result<Option<String>, ErrorReport> {
-    Ok(normalized(field, value, platform, country)?.map(|n| n.digest().as_str().to_owned()))
+    Ok(normalized(field, value, platform, country)?.map(|n| n.digest().into()))
 }
 
 fn normalized(
