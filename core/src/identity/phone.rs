@@ -56,7 +56,7 @@ impl Phone {
             return Number::behind_plus(digits).ok_or(DropReason::ImpossibleNumber)?.possible();
         }
         let read_from_zeros = behind_zeros.and_then(Number::behind_plus);
-        if let Some(number) = read_from_zeros.as_ref().filter(|number| number.is_valid()) {
+        if let Some(number) = read_from_zeros.as_ref().filter(|number| number.is_valid) {
             return Ok(number.phone());
         }
         let inferred = match region {
@@ -65,7 +65,7 @@ impl Phone {
             None => Number::behind_plus(digits).ok_or(DropReason::NoCountry),
         };
         match (inferred, read_from_zeros) {
-            (Ok(number), _) if number.is_valid() => Ok(number.phone()),
+            (Ok(number), _) if number.is_valid => Ok(number.phone()),
             (_, Some(number)) => number.possible(),
             (Err(reason), _) => Err(reason),
             (Ok(_), _) if region.is_none() => Err(DropReason::NoCountry),
@@ -84,12 +84,13 @@ impl Phone {
     }
 }
 
-/// A national number of a numbering plan, judged by nothing but its length so far.
+/// A national number of a numbering plan, valid or not.
 struct Number {
     /// The main region of its calling code.
     region: &'static Region,
     /// What follows the calling code, zeros included.
     national: String,
+    is_valid: bool,
 }
 
 impl Number {
@@ -104,7 +105,7 @@ impl Number {
         let international = Region::of_digits(digits).filter(|(main, _)| main.code == region.code);
         if let Some((main, rest)) = international
             && let Some(number) = Self::national(main, rest)
-            && number.is_valid()
+            && number.is_valid
         {
             return Some(number);
         }
@@ -130,17 +131,17 @@ impl Number {
             Length::Possible | Length::TooLong => cut,
             Length::Local | Length::TooShort | Length::Wrong => digits.to_owned(),
         };
-        let is_number = (SHORTEST..=LONGEST).contains(&national.len());
-        is_number.then(|| Self { region: region.main(), national })
-    }
-
-    fn is_valid(&self) -> bool {
-        self.region.is_valid(&self.national)
+        if !(SHORTEST..=LONGEST).contains(&national.len()) {
+            return None;
+        }
+        let region = region.main();
+        let is_valid = region.is_valid(&national);
+        Some(Self { region, national, is_valid })
     }
 
     /// The number, if it is one that could exist.
     fn possible(&self) -> Result<Phone, DropReason> {
-        if self.is_valid() {
+        if self.is_valid {
             return Ok(self.phone());
         }
         if placeholder::is_one_digit(&self.national) {

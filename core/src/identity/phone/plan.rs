@@ -17,6 +17,7 @@ use super::pattern::{self, Prefix};
 static METADATA: &[u8] = include_bytes!("metadata.bin");
 
 /// A country, or a service without one, in its numbering plan.
+#[derive(Default)]
 pub(super) struct Region {
     /// Alpha-2 in upper case, or `001` for a service without a country.
     name: &'static str,
@@ -24,6 +25,15 @@ pub(super) struct Region {
     pub(super) code: u16,
     /// Whether it stands for the calling code.
     is_main: bool,
+    /// What dialling abroad begins with: a pattern, as are the next two.
+    exit_code: Option<&'static [u8]>,
+    /// What stands before a national number.
+    trunk: Option<&'static [u8]>,
+    /// How numbers begin that are of this region and no other of the calling code.
+    beginning: Option<&'static [u8]>,
+    /// What the trunk prefix is rewritten to.
+    rewriting: Option<&'static str>,
+    /// Descriptions of all numbers and of each kind.
     message: &'static [u8],
 }
 
@@ -64,29 +74,24 @@ impl Region {
         }
         (1..=3).find_map(|length| {
             let (code, rest) = digits.split_at_checked(length)?;
-            Some((Self::all(code.parse().ok()?).first()?, rest))
+            Some((Self::all(code.parse().ok()?).next()?, rest))
         })
     }
 
     /// The region that stands for this one's calling code.
     pub(super) fn main(&self) -> &'static Self {
-        &Self::all(self.code)[0]
+        Self::all(self.code).next().expect("this region has the code")
     }
 
-    fn all(code: u16) -> &'static [Self] {
+    fn all(code: u16) -> impl Iterator<Item = &'static Self> {
         let from = REGIONS.partition_point(|region| region.code < code);
-        let to = REGIONS.partition_point(|region| region.code <= code);
-        &REGIONS[from..to]
+        REGIONS[from..].iter().take_while(move |region| region.code == code)
     }
 
     /// Whether a national number is one of some region of this calling code.
     pub(super) fn is_valid(&self, national: &str) -> bool {
-        let regions = Self::all(self.code);
-        if let [only] = regions {
-            return only.has_kind(national);
-        }
-        for region in regions {
-            match region.pattern(23) {
+        for region in Self::all(self.code) {
+            match region.beginning {
                 // The first that it could belong to decides, whatever the others would say.
                 Some(beginning) if pattern::prefix(beginning, national).is_some() => {
                     return region.has_kind(national);
@@ -132,12 +137,15 @@ impl Region {
     }
 
     fn general(&self) -> Option<Kind> {
-        self.bytes(ANY_KIND).map(Kind::read)
+        match next_field(&mut { self.message }) {
+            Field::Bytes(ANY_KIND, kind) => Some(Kind::read(kind)),
+            _ => None,
+        }
     }
 
     /// Cuts the prefix for dialling abroad.
     pub(super) fn without_exit_code<'d>(&self, digits: &'d str) -> Option<&'d str> {
-        let found = pattern::prefix(self.pattern(11)?, digits)?;
+        let found = pattern::prefix(self.exit_code?, digits)?;
         // No calling code begins with a zero.
         Some(&digits[found.end..]).filter(|rest| !rest.starts_with('0'))
     }
@@ -148,9 +156,9 @@ impl Region {
     }
 
     fn trunk_cut(&self, digits: &str) -> Option<String> {
-        let Prefix { end, group } = pattern::prefix(self.pattern(15)?, digits)?;
+        let Prefix { end, group } = pattern::prefix(self.trunk?, digits)?;
         let rest = &digits[end..];
-        let cut = match (self.bytes(16).and_then(|rule| str::from_utf8(rule).ok()), group) {
+        let cut = match (self.rewriting, group) {
             // A rule is digits around the number of a group, always the last.
             (Some(rule), Some(group)) => {
                 let (before, _) = rule.split_once('$')?;
@@ -159,23 +167,6 @@ impl Region {
             _ => rest.to_owned(),
         };
         (!self.is_general(digits) || self.is_general(&cut)).then_some(cut)
-    }
-
-    /// A pattern, without its anchors.
-    fn pattern(&self, number: u64) -> Option<&'static [u8]> {
-        self.bytes(number).and_then(unanchored)
-    }
-
-    fn bytes(&self, wanted: u64) -> Option<&'static [u8]> {
-        let mut fields = self.message;
-        while !fields.is_empty() {
-            if let Field::Bytes(number, bytes) = next_field(&mut fields)
-                && number == wanted
-            {
-                return Some(bytes);
-            }
-        }
-        None
     }
 }
 
@@ -235,13 +226,17 @@ fn index() -> Vec<Region> {
     let mut bytes = METADATA;
     while !bytes.is_empty() {
         let Field::Bytes(1, message) = next_field(&mut bytes) else { continue };
-        let mut region = Region { name: "", code: 0, is_main: false, message };
+        let mut region = Region { message, ..Region::default() };
         let mut fields = message;
         while !fields.is_empty() {
             match next_field(&mut fields) {
                 Field::Bytes(9, text) => region.name = str::from_utf8(text).unwrap_or_default(),
                 Field::Number(10, code) => region.code = u16::try_from(code).unwrap_or_default(),
+                Field::Bytes(11, pattern) => region.exit_code = unanchored(pattern),
+                Field::Bytes(15, pattern) => region.trunk = unanchored(pattern),
+                Field::Bytes(16, rule) => region.rewriting = str::from_utf8(rule).ok(),
                 Field::Number(22, is_main) => region.is_main = is_main == 1,
+                Field::Bytes(23, pattern) => region.beginning = unanchored(pattern),
                 _ => {}
             }
         }
@@ -291,6 +286,18 @@ mod tests {
         Region::of_country(country).expect("a region")
     }
 
+    fn fields_of(mut message: &'static [u8], wanted: u64) -> Vec<&'static [u8]> {
+        let mut found = Vec::new();
+        while !message.is_empty() {
+            if let Field::Bytes(number, bytes) = next_field(&mut message)
+                && number == wanted
+            {
+                found.push(bytes);
+            }
+        }
+        found
+    }
+
     #[test]
     fn every_region_can_be_read() {
         assert!(REGIONS.len() > 250);
@@ -300,14 +307,13 @@ mod tests {
             let general = region.general().expect("a general description");
             assert!(general.pattern.is_some() && general.lengths > 0, "{name}");
             assert!(region.main().code == region.code, "{name}");
-            for number in [11, 15, 23] {
-                assert_eq!(
-                    region.bytes(number).is_some(),
-                    region.pattern(number).is_some(),
-                    "{name}"
-                );
-            }
+            assert!(region.beginning.is_none() || Region::all(region.code).count() > 1, "{name}");
         }
+        let count = |has: fn(&Region) -> bool| REGIONS.iter().filter(|region| has(region)).count();
+        assert!(count(|region| region.exit_code.is_some()) > 240);
+        assert!(count(|region| region.trunk.is_some()) > 130);
+        assert!(count(|region| region.rewriting.is_some()) > 25);
+        assert!(count(|region| region.beginning.is_some()) > 30);
     }
 
     /// The metadata has an example of every kind of number, each of which is one.
@@ -316,9 +322,8 @@ mod tests {
         let mut examples = 0;
         for region in REGIONS.iter() {
             for kind in KINDS {
-                let Some(mut fields) = region.bytes(kind) else { continue };
-                while !fields.is_empty() {
-                    if let Field::Bytes(6, example) = next_field(&mut fields) {
+                for kind in fields_of(region.message, kind) {
+                    for example in fields_of(kind, 6) {
                         let example = str::from_utf8(example).expect("digits");
                         assert!(region.is_valid(example), "{} {example}", region.name);
                         examples += 1;
