@@ -29,7 +29,10 @@ copy_postgres() {
 start_cluster() {
     setup_machine
     mkdir -p "$BENCH"
-    [ -O "$BENCH" ] || [ "$(id -u)" = 0 ] || die "$BENCH is somebody else's"
+    case $(stat -c %U "$BENCH") in
+        "$(id -un)" | postgres) ;;
+        *) die "$BENCH is somebody else's: set BENCH_DIR" ;;
+    esac
     stop_cluster
     trap stop_cluster EXIT
     copy_postgres
