@@ -102,7 +102,7 @@ async fn check_view_counts_what_is_present_used_and_dropped() {
     let found = checked(&database, "'own.conversion', 'meta', default_country => 'DE'").await;
     for line in [
         "warning email used, stored as digest only; dropped: placeholder 25.0 % 0.7500 0.5000",
-        "warning phone used, stored as digest only; dropped: impossible_number 25.0 % 0.5000 0.2500",
+        "warning phone used, stored as digest only; dropped: not_a_number 25.0 % 0.5000 0.2500",
         "error currency 1 of 4 rows would be capture errors: missing - 0.2500",
         "info - 1 of 4 rows wait for consent - 0.2500",
         "warning - 1 of 4 rows would be refused by meta: missing_identity - 0.2500",
@@ -113,7 +113,7 @@ async fn check_view_counts_what_is_present_used_and_dropped() {
     let reasons =
         "select dropped from capi.check_view('own.conversion', 'meta', default_country => 'DE')
         where field = 'phone'";
-    assert_eq!(database.get(reasons).await, r#"{"impossible_number": 0.2500}"#);
+    assert_eq!(database.get(reasons).await, r#"{"not_a_number": 0.2500}"#);
     // Without a country the same digits are dropped for another reason.
     let phone = "select dropped from capi.check_view('own.conversion') where field = 'phone'";
     assert_eq!(database.get(phone).await, r#"{"no_country": 0.5000}"#);
