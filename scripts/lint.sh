@@ -11,3 +11,5 @@ cargo clippy -q -p pg_capi "${features[@]}" -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p capi-core -p capi-sidecar
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p pg_capi "${features[@]}" --document-private-items
+say "SQL"
+scripts/sql_lint.sh

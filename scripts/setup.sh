@@ -39,6 +39,30 @@ find_python() {
     return 1
 }
 
+# Installs the packages of tests/python/NAME.txt into a folder of their own, once per change of that
+# file: no environment of the system is touched. Sets PYTHON and PYTHONPATH.
+python_packages() {
+    local name=$1 list=$ROOT/tests/python/$1.txt version folder
+    find_python || die "a python3 with pip is missing: install one, or set PYTHON to it."
+    # Some packages are compiled for one version of Python.
+    version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    folder=${CARGO_TARGET_DIR:-$ROOT/target}/python/$name-$version-$(cksum <"$list" | cut -d ' ' -f 1)
+    if [ ! -d "$folder" ]; then
+        say "installing Python packages: $name"
+        local install=("$PYTHON" -m pip install --disable-pip-version-check --no-warn-script-location
+            --no-user --target "$folder.part" --requirement "$list")
+        rm -rf "$folder.part"
+        # Some distributions guard even a folder of one's own (PEP 668). By variable, not by flag: an
+        # older pip would stumble over the flag.
+        "${install[@]}" >/dev/null 2>&1 || {
+            rm -rf "$folder.part"
+            PIP_BREAK_SYSTEM_PACKAGES=1 quietly "${install[@]}"
+        }
+        mv "$folder.part" "$folder"
+    fi
+    export PYTHON PYTHONPATH=$folder PYTHONDONTWRITEBYTECODE=1
+}
+
 setup_packages() {
     local missing=() version
     command -v curl >/dev/null || missing+=(curl)
@@ -69,6 +93,18 @@ set PG_CONFIG to its pg_config."
     PG_MAJOR=$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
     [ "$PG_MAJOR" -ge 15 ] || die "Postgres $PG_MAJOR is too old: 15 or newer is needed (PG_CONFIG names it)."
     export PG_BIN PG_MAJOR
+}
+
+# What only the tests need.
+setup_test_packages() {
+    local package=postgresql-$PG_MAJOR-plpgsql-check
+    [ ! -f "$("$PG_CONFIG" --sharedir)/extension/plpgsql_check.control" ] || return 0
+    case $PG_CONFIG in /usr/bin/* | /usr/lib/postgresql/*) ;; *) return 0 ;; esac
+    say "installing package: $package"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y "$package" >/dev/null 2>&1 || {
+        quietly as_root apt-get update
+        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y "$package"
+    }
 }
 
 setup_rust() {

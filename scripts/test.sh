@@ -3,6 +3,7 @@
 . "$(dirname "$0")/setup.sh"
 setup_machine
 
+setup_test_packages
 scripts/lint.sh
 
 say "unit and property tests, vectors in Rust"

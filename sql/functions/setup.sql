@@ -20,7 +20,6 @@ declare
     known boolean;
     wanted record;
     step record;
-    member record;
 begin
     if not (select r.rolsuper from pg_roles r where r.rolname = current_user) then
         raise exception 'capi.setup must be run by a superuser'

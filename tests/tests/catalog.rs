@@ -89,3 +89,32 @@ async fn there_is_always_a_partition() {
         "none is left to make"
     );
 }
+
+/// Every function as a static analyser sees it: unknown columns, wrong types, unused variables.
+#[tokio::test]
+async fn plpgsql_check_has_nothing_to_say() {
+    let shop = Database::adopted().await;
+    let there = "select count(*) from pg_available_extensions where name = 'plpgsql_check'";
+    if shop.count(there).await == 0 {
+        // A Postgres that is not Debian's may lack it; who runs the tests there says so.
+        assert!(
+            std::env::var_os("WITHOUT_PLPGSQL_CHECK").is_some(),
+            "install plpgsql_check, or set WITHOUT_PLPGSQL_CHECK"
+        );
+        return;
+    }
+    shop.run("create schema tools; create extension plpgsql_check schema tools; set search_path = tools, public").await;
+    let found = shop
+        .column(
+            "select p.oid::regprocedure || ': ' || c
+            from pg_proc p join pg_language l on l.oid = p.prolang,
+                plpgsql_check_function(p.oid) c
+            where p.pronamespace = 'capi'::regnamespace and l.lanname = 'plpgsql'
+                and p.prorettype <> 'event_trigger'::regtype",
+        )
+        .await;
+    assert_eq!(found, [""; 0]);
+    let checked = "select count(*) from pg_proc p join pg_language l on l.oid = p.prolang
+        where p.pronamespace = 'capi'::regnamespace and l.lanname = 'plpgsql'";
+    assert!(shop.count(checked).await > 30);
+}
