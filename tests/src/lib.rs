@@ -4,6 +4,7 @@
 //! The extension must be installed for the server that `pg_config` (or `PG_CONFIG`) belongs to:
 //! `cargo pgrx install --release -p pg_capi`.
 
+pub mod chance;
 pub mod cluster;
 pub mod database;
 pub mod leaks;
@@ -11,3 +12,4 @@ pub mod patience;
 pub mod platform;
 pub mod shop;
 pub mod sidecar;
+pub mod torture;

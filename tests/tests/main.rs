@@ -13,5 +13,6 @@ mod exactly_once;
 mod explain;
 mod privacy;
 mod roles;
+mod torture;
 mod vectors_sql;
 mod wrong_input;
