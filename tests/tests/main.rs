@@ -11,6 +11,7 @@ mod delivery;
 mod dump;
 mod exactly_once;
 mod explain;
+mod faults;
 mod privacy;
 mod roles;
 mod torture;
