@@ -71,6 +71,17 @@ set PG_CONFIG to its pg_config."
     export PG_BIN PG_MAJOR
 }
 
+# What only the tests need: a transaction pooler. Our own runs with settings and a folder of its own.
+setup_pooler() {
+    if [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null; then return; fi
+    command -v apt-get >/dev/null || die "please install: pgbouncer"
+    say "installing packages: pgbouncer"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends pgbouncer >/dev/null 2>&1 || {
+        quietly as_root apt-get update
+        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends pgbouncer
+    }
+}
+
 setup_rust() {
     [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
     command -v cargo >/dev/null || die "Rust is missing. Install it from https://rustup.rs and try again."

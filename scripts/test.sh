@@ -2,6 +2,7 @@
 # Everything: lints, unit and property tests, vectors in Rust and SQL, pgrx tests, end to end.
 . "$(dirname "$0")/setup.sh"
 setup_machine
+setup_pooler
 
 scripts/lint.sh
 

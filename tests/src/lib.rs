@@ -10,6 +10,7 @@ pub mod database;
 pub mod leaks;
 pub mod patience;
 pub mod platform;
+pub mod pooler;
 pub mod shop;
 pub mod sidecar;
 pub mod torture;

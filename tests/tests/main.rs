@@ -12,6 +12,7 @@ mod dump;
 mod exactly_once;
 mod explain;
 mod faults;
+mod pooler;
 mod privacy;
 mod roles;
 mod torture;
