@@ -1,12 +1,16 @@
 # The two commands: `make demo` shows everything at work, `make test` proves it. Both do all of
 # their own set-up, as often as you like.
-.PHONY: help demo demo-stop test lint fmt install bench-digest bench-first-capture
+# setup.sh is a script of bash.
+SHELL := bash
+.PHONY: help demo demo-stop test torture fault-table lint fmt install bench-digest bench-first-capture
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
 	@echo "make demo KEEP=1  the same, and leave everything running"
 	@echo "make demo-stop    stop what KEEP=1 left running"
 	@echo "make test         set up and run every check and test"
+	@echo "make torture SECONDS=600 SEED=42   random transactions and kills for so long; both may be left out"
+	@echo "make fault-table  measure what each fault of the capture costs a commit, into docs/faults.md"
 	@echo "make lint         format, clippy and rustdoc only"
 	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
@@ -20,6 +24,14 @@ demo-stop:
 
 test:
 	@scripts/test.sh
+
+torture:
+	@. scripts/setup.sh && setup_machine && install_extension && CAPI_TORTURE_SECONDS=$(SECONDS) CAPI_TORTURE_SEED=$(SEED) \
+		cargo test -q -p capi-tests --test main torture:: -- --nocapture
+
+fault-table:
+	@. scripts/setup.sh && setup_machine && install_extension && CAPI_FAULT_TABLE=$$PWD/docs/faults.md \
+		cargo test -q -p capi-tests --test main faults:: -- --nocapture --test-threads=1
 
 lint:
 	@scripts/lint.sh

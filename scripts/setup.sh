@@ -95,15 +95,23 @@ set PG_CONFIG to its pg_config."
     export PG_BIN PG_MAJOR
 }
 
-# What only the tests need.
+# What only the tests need: a static analyser, where the server is the distribution's, and a
+# transaction pooler, of which our own runs with settings and a folder of its own.
 setup_test_packages() {
-    local package=postgresql-$PG_MAJOR-plpgsql-check
-    [ ! -f "$("$PG_CONFIG" --sharedir)/extension/plpgsql_check.control" ] || return 0
-    case $PG_CONFIG in /usr/bin/* | /usr/lib/postgresql/*) ;; *) return 0 ;; esac
-    say "installing package: $package"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y "$package" >/dev/null 2>&1 || {
+    local missing=()
+    if [ ! -f "$("$PG_CONFIG" --sharedir)/extension/plpgsql_check.control" ]; then
+        case $PG_CONFIG in
+            /usr/bin/* | /usr/lib/postgresql/*) missing+=("postgresql-$PG_MAJOR-plpgsql-check") ;;
+        esac
+    fi
+    if [ ! -x /usr/sbin/pgbouncer ] && ! command -v pgbouncer >/dev/null; then missing+=(pgbouncer); fi
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || die "please install: ${missing[*]}"
+    say "installing packages: ${missing[*]}"
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}")
+    as_root "${install[@]}" >/dev/null 2>&1 || {
         quietly as_root apt-get update
-        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y "$package"
+        quietly as_root "${install[@]}"
     }
 }
 

@@ -33,7 +33,9 @@ begin
         insert into capi.withdrawal as w (source, key, refused, reason, note)
         values (tracked.id, key, refused, 'withdrawn', note)
         on conflict on constraint withdrawal_pkey do update
-        set refused = array(select distinct x from unnest(w.refused || excluded.refused) x order by x),
+        -- Exceptions to everything end when everything is withdrawn.
+        set refused = array(select distinct x from unnest(w.refused || excluded.refused) x
+                where not ('*' = any (excluded.refused) and x like '!%') order by x),
             at = clock_timestamp(), by_role = session_user, note = excluded.note;
         n := n + (
             select count(*)

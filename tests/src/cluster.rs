@@ -9,6 +9,8 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::patience::eventually;
+
 /// Name of the database that tests copy.
 const TEMPLATE: &str = "capi_template";
 
@@ -110,10 +112,42 @@ impl Cluster {
         finish(command.arg("--log").arg(self.log_file()));
     }
 
+    /// Starts the server again after [`Cluster::kill`]: a process that was forked in the same moment
+    /// leaves by itself and is waited for.
+    pub async fn boot_after_kill(&self) {
+        eventually("the server starts again", 60, async || {
+            let mut command = server_command("pg_ctl");
+            command.args(["--wait", "start", "--pgdata"]).arg(self.data());
+            command.arg("--log").arg(self.log_file()).stdin(Stdio::null());
+            let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+            if status.expect("pg_ctl runs").success() { Ok(()) } else { Err("it does not".into()) }
+        })
+        .await;
+    }
+
     /// Stops the server as a crash would: nothing is flushed, no session is asked.
     pub fn crash(&self) {
         let mut command = server_command("pg_ctl");
         finish(command.args(["--mode=immediate", "stop", "--pgdata"]).arg(self.data()));
+    }
+
+    /// Kills the postmaster and all of its processes at once, as the end of a virtual machine would.
+    pub async fn kill(&self) {
+        let file =
+            fs::read_to_string(self.data().join("postmaster.pid")).expect("a running server");
+        let postmaster = file.lines().next().expect("its number").trim().to_owned();
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &postmaster]).output();
+        let children =
+            String::from_utf8(children.expect("the program ps").stdout).expect("numbers");
+        let mut all = vec![postmaster];
+        all.extend(children.split_whitespace().map(str::to_owned));
+        // A child may have ended by itself; that the others are gone is looked at below.
+        let _ = Command::new("kill").arg("-9").args(&all).stderr(Stdio::null()).status();
+        eventually("every process of the server is gone", 30, async || {
+            let alive: Vec<_> = all.iter().filter(|pid| is_alive(pid)).collect();
+            if alive.is_empty() { Ok(()) } else { Err(format!("{alive:?}")) }
+        })
+        .await;
     }
 
     /// Folder of the socket, and of whatever a test wants to leave behind.
@@ -206,6 +240,13 @@ fn as_postgres(program: &str) -> Vec<PathBuf> {
     let path = if program == "sh" { program.into() } else { binary(program) };
     let before = if is_root() { &drop_root[..] } else { &[] };
     before.iter().map(PathBuf::from).chain([path]).collect()
+}
+
+/// Whether a process runs; one that has ended and is not yet waited for does not.
+fn is_alive(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
+    })
 }
 
 fn is_root() -> bool {

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::SinkExt as _;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::cluster::Cluster;
@@ -26,15 +27,70 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// Why a statement that was allowed to fail did.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// The server refused it.
+    Refused(Refusal),
+    /// The connection is gone, or goes with this statement.
+    Lost,
+}
+
+impl From<tokio_postgres::Error> for Trouble {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            // Terminated, crashed, starting, connection rules.
+            Some(db) if ["57P01", "57P02", "57P03", "53300"].contains(&db.code().code()) => {
+                Self::Lost
+            }
+            Some(db) => Self::Refused(Refusal {
+                code: db.code().code().to_owned(),
+                message: db.message().to_owned(),
+                hint: db.hint().unwrap_or_default().to_owned(),
+                detail: db.detail().unwrap_or_default().to_owned(),
+            }),
+            None => Self::Lost,
+        }
+    }
+}
+
 impl Session {
     /// Connects as this role.
     pub async fn connect(cluster: &Cluster, database: &str, role: &str) -> Self {
+        Self::try_connect(cluster, database, role).await.expect("a connection")
+    }
+
+    /// Connects as this role to a server that may be down.
+    pub async fn try_connect(
+        cluster: &Cluster,
+        database: &str,
+        role: &str,
+    ) -> Result<Self, String> {
         let mut config = Config::new();
         config.host_path(cluster.folder()).dbname(database).user(role);
-        let (client, connection) = config.connect(NoTls).await.expect("a connection");
+        Self::open(&config).await
+    }
+
+    /// Connects as a configuration says.
+    pub async fn open(config: &Config) -> Result<Self, String> {
+        let (client, connection) = config.connect(NoTls).await.map_err(|e| e.to_string())?;
         // Ends when the client is dropped, or with the server.
         tokio::spawn(connection);
-        Self { client }
+        Ok(Self { client })
+    }
+
+    /// Runs statements that may fail in any way.
+    pub async fn attempt(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Trouble> {
+        Ok(texts(self.client.simple_query(sql).await?))
+    }
+
+    /// Copies lines into a table.
+    pub async fn copy(&mut self, statement: &str, lines: String) -> Result<(), Trouble> {
+        let sink = self.client.copy_in(statement).await?;
+        let mut sink = std::pin::pin!(sink);
+        sink.send(bytes::Bytes::from(lines)).await?;
+        sink.finish().await?;
+        Ok(())
     }
 
     /// The driver's client, where text is not enough.
@@ -53,15 +109,7 @@ impl Session {
                 detail: db.detail().unwrap_or_default().to_owned(),
             }
         })?;
-        Ok(answer
-            .into_iter()
-            .filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|n| row.get(n).map(str::to_owned)).collect())
-                }
-                _ => None,
-            })
-            .collect())
+        Ok(texts(answer))
     }
 
     /// Runs statements that must succeed.
@@ -116,6 +164,18 @@ pub struct Database {
     name: String,
     /// The superuser's session.
     session: Session,
+}
+
+fn texts(answer: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
+    answer
+        .into_iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|n| row.get(n).map(str::to_owned)).collect())
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 impl Deref for Database {
@@ -200,6 +260,12 @@ impl Database {
     /// Opens the superuser's session anew, after a crash of the server.
     pub async fn reconnect(&mut self) {
         self.session = Session::connect(self.cluster, &self.name, "postgres").await;
+    }
+
+    /// Opens the superuser's session anew, if the server lets it.
+    pub async fn try_reconnect(&mut self) -> Result<(), String> {
+        self.session = Session::try_connect(self.cluster, &self.name, "postgres").await?;
+        Ok(())
     }
 
     /// Address of the database for the sidecar, as this role.

@@ -4,10 +4,13 @@
 //! The extension must be installed for the server that `pg_config` (or `PG_CONFIG`) belongs to:
 //! `cargo pgrx install --release -p pg_capi`.
 
+pub mod chance;
 pub mod cluster;
 pub mod database;
 pub mod leaks;
 pub mod patience;
 pub mod platform;
+pub mod pooler;
 pub mod shop;
 pub mod sidecar;
+pub mod torture;

@@ -22,3 +22,20 @@ pub async fn eventually<T>(
         }
     }
 }
+
+/// The end of a wait whose looks are written out: what is spawned cannot use [`eventually`].
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// So many seconds from now.
+    pub fn after(seconds: u64) -> Self {
+        Self(Instant::now() + Duration::from_secs(seconds))
+    }
+
+    /// Waits for the next look, or panics with what was seen last when the time is up.
+    pub async fn pause(&self, what: &str, seen: &str) {
+        assert!(Instant::now() < self.0, "{what}: not in time; last seen: {seen}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}

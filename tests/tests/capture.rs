@@ -273,6 +273,99 @@ async fn an_early_capture_is_rewritten_until_the_commit() {
 }
 
 #[tokio::test]
+async fn an_early_capture_that_comes_to_nothing_is_taken_back() {
+    let own =
+        Own { columns: ", note text, consent boolean default true, late text default 'a'", ..OWN };
+    let database = Database::adopted().await;
+    own.make(&database).await;
+    database
+        .run(
+            "drop view own.conversion; create table own.line (sale bigint, sku text);
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id || s.late as event_id,
+                now() as event_time, 'website' as action_source, s.note::numeric as value,
+                'EUR' as currency, s.consent,
+                (select jsonb_agg(jsonb_build_object('id', l.sku)) from own.line l
+                    where l.sale = s.id) as contents
+            from own.sale s where s.note is distinct from 'unpaid'",
+        )
+        .await;
+    database.run(&own.track()).await;
+    let mut wrong = Vec::new();
+    for (change, expected) in [
+        ("delete from own.sale", ""),
+        ("update own.sale set note = 'unpaid'", ""),
+        ("update own.sale set consent = null", ""),
+        ("update own.sale set id = 2", "2|sale-2a|7|0"),
+        ("update own.sale set late = 'b'", "1|sale-1b|7|0"),
+        ("update own.sale set note = null", ""),
+        ("update own.sale set note = '8'", "1|sale-1a|8|0"),
+        // No trigger sees this.
+        ("insert into own.line values (1, 'MUG-01'), (1, 'TIN-03')", "1|sale-1a|7|2"),
+        ("savepoint a; delete from own.sale; rollback to a", "1|sale-1a|7|0"),
+        ("savepoint a; delete from own.sale; release a", ""),
+    ] {
+        for end in ["commit", "prepare transaction"] {
+            let name = format!("{}_early", database.name());
+            let end = match end {
+                "commit" => "commit".to_owned(),
+                _ => format!("prepare transaction '{name}'; commit prepared '{name}'"),
+            };
+            // One statement at a time: PREPARE ends the transaction.
+            for statement in format!(
+                "begin; set constraints all immediate; insert into own.sale values (1, '7');
+                {change}; {end}"
+            )
+            .split("; ")
+            {
+                database.run(statement).await;
+            }
+            let found = database
+                .line(
+                    "select key, event_id, value, coalesce(jsonb_array_length(facts -> 'contents'), 0)
+                    from capi.outbox",
+                )
+                .await;
+            let keys = database.count("select count(*) from capi.event_key").await;
+            if found != expected || keys != i64::from(!expected.is_empty()) {
+                wrong.push(format!("{change}, {end}: {found:?}, {keys} keys"));
+            }
+            let pending = database.get("select count(*) from own.sale where note is null").await;
+            let open = "select count(*) from capi.capture_error where resolved_at is null";
+            assert_eq!(database.get(open).await, pending, "{change}");
+            database
+                .run(
+                    "delete from capi.outbox; delete from capi.event_key; delete from own.sale;
+                    delete from own.line; delete from capi.capture_error",
+                )
+                .await;
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_the_applications_own_deferred_triggers_do_is_seen() {
+    let own = OWN.tracked().await;
+    own.run(
+        "create function own.late() returns trigger language plpgsql as $$ begin
+            case new.note
+            when 'delete' then delete from own.sale where id = new.id;
+            when 'add' then insert into own.sale values (new.id + 1, 'x');
+            else null;
+            end case;
+            return null;
+        end $$;
+        create constraint trigger zz_late after insert on own.sale deferrable initially deferred
+            for each row execute function own.late();
+        insert into own.sale values (1, 'delete'); insert into own.sale values (11, 'add');
+        begin; insert into own.sale values (21, 'x'), (22, 'delete'), (23, 'add'); commit",
+    )
+    .await;
+    assert_eq!(captured_keys(&own).await, "11 12 21 23 24");
+}
+
+#[tokio::test]
 async fn a_joined_table_can_trigger_the_capture() {
     let shop = Database::adopted().await;
     shop.run(

@@ -246,3 +246,22 @@ async fn only_a_tables_owner_decides_over_its_tracking() {
     }
     database.run("drop owned by meddler; drop role meddler").await;
 }
+
+#[tokio::test]
+async fn a_locked_error_table_costs_a_bulk_load_no_more_than_its_budget() {
+    let database = tracked("1 / (length(s.note) - 1)").await;
+    let holder = database.connect().await;
+    holder.run("begin; lock table capi.capture_error in access exclusive mode").await;
+    let started = Instant::now();
+    database.run("insert into own.sale select n, 'x' from generate_series(1, 1000) n").await;
+    // A try per key would take 100 seconds and more.
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+    holder.run("rollback").await;
+    assert_eq!(database.count("select count(*) from own.sale").await, 1000);
+    let log = database.cluster().log();
+    assert!(log.contains("failed captures could not be put on record in time"), "silent");
+    // The sweep finds what no record tells of.
+    database.run("set session_replication_role = replica; update own.sale set note = 'good'; reset session_replication_role").await;
+    database.run("select capi.sweep()").await;
+    assert_eq!(captured(&database).await, 1000);
+}

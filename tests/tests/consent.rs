@@ -3,7 +3,7 @@
 use capi_tests::database::Database;
 use capi_tests::platform::Platform;
 use capi_tests::shop::{
-    DESTINATION, buy, captured, customer, customer_with, receipts, resume, sending_shop,
+    DESTINATION, buy, captured, customer, customer_with, errors, receipts, resume, sending_shop,
     tracked_shop, until_settled,
 };
 use capi_tests::sidecar::Sidecar;
@@ -262,4 +262,98 @@ async fn limited_rights_and_wrong_words() {
     ] {
         assert_eq!(reader.refused(call).await.code, "42501", "{call}");
     }
+}
+
+/// `own.sale` with a consent column, tracked, with one captured sale; `note` 'bad' makes the view
+/// fail for the row.
+async fn sale() -> Database {
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own;
+            create table own.sale (id bigint primary key, note text, consent jsonb default 'true',
+                at timestamptz default clock_timestamp());
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, s.at as event_time,
+                'website' as action_source, 5 / (case s.note when 'bad' then 0 else 1 end) as value,
+                'EUR' as currency, s.consent
+            from own.sale s;
+            select capi.create_destination('eu', platform => 'meta', settings => '{\"pixel_id\": \"1\"}', credential => 'META_TOKEN');
+            select capi.create_destination('us', platform => 'meta', settings => '{\"pixel_id\": \"2\"}', credential => 'META_TOKEN');
+            select capi.track('own.sale', conversions => 'own.conversion', destinations => '{eu, us}');
+            insert into own.sale (id) values (1)",
+        )
+        .await;
+    database
+}
+
+/// Destinations that may not have the event, and why.
+async fn withheld(database: &Database) -> String {
+    database
+        .get(
+            "select coalesce(string_agg(d.name || ' ' || w.reason, ', ' order by d.name), '')
+            from capi.outbox o cross join capi.destination d
+            cross join lateral (select coalesce(capi._withdrawn(o.source, o.key, o.captured_at, d.platform, d.name),
+                case when capi._refuses(o.refused, d.platform, d.name) then 'refused' end) as reason) w
+            where w.reason is not null",
+        )
+        .await
+}
+
+#[tokio::test]
+async fn a_withdrawal_by_call_outlives_a_row_that_is_saved_again() {
+    let database = sale().await;
+    database.run("select capi.withdraw('own.sale', '1', note => 'by mail')").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
+    // Shipped, and nobody has asked the customer anew.
+    database.run("update own.sale set note = 'shipped'").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
+    assert_eq!(database.get("select note from capi.withdrawal").await, "by mail");
+}
+
+#[tokio::test]
+async fn a_row_may_add_to_a_withdrawal_by_call() {
+    let database = sale().await;
+    database.run("select capi.withdraw('own.sale', '1', destinations => '{us}')").await;
+    database.run("update own.sale set consent = 'false'").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
+    database.run("update own.sale set consent = 'true'").await;
+    assert!(withheld(&database).await.contains("us withdrawn"));
+}
+
+#[tokio::test]
+async fn a_withdrawal_from_before_the_capture_hides_no_later_one() {
+    let database = sale().await;
+    database.run("select capi.withdraw('own.sale', '2')").await;
+    database.run("delete from own.sale; delete from capi.outbox; delete from capi.event_key").await;
+    database.run("insert into own.sale (id) values (2)").await;
+    assert_eq!(withheld(&database).await, "", "consent of its own");
+    database.run("update own.sale set consent = 'false'").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
+    database.run("update own.sale set consent = 'true'").await;
+    assert_eq!(withheld(&database).await, "", "asked and answered anew");
+}
+
+#[tokio::test]
+async fn a_withdrawal_from_all_ends_the_exceptions() {
+    let database = sale().await;
+    database.run("update capi.outbox set refused = '{*,!us}'").await;
+    database.run("insert into capi.withdrawal (source, key, refused, reason, note) values (1, '1', '{*,!us}', 'withdrawn', 'the row says so')").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn");
+    database.run("select capi.withdraw('own.sale', '1')").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
+}
+
+#[tokio::test]
+async fn a_withdrawal_whose_capture_failed_is_made_good_by_the_sweep() {
+    let database = sale().await;
+    database.run("update own.sale set consent = 'false', note = 'bad'").await;
+    assert_eq!(errors(&database).await, ["1 22012 division_by_zero - open"]);
+    assert_eq!(withheld(&database).await, "", "not yet known");
+    database
+        .run("set session_replication_role = replica; update own.sale set note = 'good'; reset session_replication_role")
+        .await;
+    database.run("select capi.sweep()").await;
+    assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
+    assert_eq!(errors(&database).await, ["1 22012 division_by_zero - resolved"]);
 }

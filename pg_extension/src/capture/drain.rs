@@ -30,15 +30,36 @@ pub(super) fn drain() {
         return;
     }
     source::refresh();
+    pending::keep(capture_all(noted, Again::No));
+}
+
+/// Captures the given keys; returns them.
+fn capture_all(mut noted: Vec<(i32, Keys)>, again: Again) -> Vec<(i32, Keys)> {
     let count: usize = noted.iter().map(|(_, keys)| keys.len()).sum();
     let budget = gucs::time_budget() + PER_KEY * u32::try_from(count).unwrap_or(u32::MAX);
     let deadline = Instant::now() + budget;
-    for (source, mut keys) in noted {
+    for (source, keys) in &mut noted {
         keys.sort();
         for chunk in keys.chunks(CHUNK) {
-            capture_or_halve(source, &chunk, Effort { deadline, audits: false });
+            capture_or_halve(*source, &chunk, Effort { deadline, audits: false, again });
         }
     }
+    noted
+}
+
+/// Looks again, before the commit, at what was captured before the transaction's last change: rows
+/// are completed, and events whose rows are no conversions any more are taken back.
+pub(super) fn look_again() {
+    let early = pending::take_early();
+    if early.is_empty() {
+        return;
+    }
+    source::refresh();
+    // SAFETY: as Postgres does for deferred triggers; on error the transaction's end pops it.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    capture_all(early, Again::Yes);
+    // SAFETY: pops what was pushed above.
+    unsafe { pg_sys::PopActiveSnapshot() };
 }
 
 /// Captures one row of a source and rolls it back; returns what went wrong.
@@ -50,9 +71,9 @@ pub(super) fn trial(id: i32) -> Option<String> {
             framed(|| {
                 let source = source::get(id).expect("track has just written it");
                 match source.some_key() {
-                    Ok(Some(key)) => drop(capture_chunk(&source, &key, false)),
+                    Ok(Some(key)) => drop(capture_chunk(&source, &key, false, Again::No)),
                     // An empty view: reading no keys still checks names, types and rights.
-                    Ok(None) => drop(capture_chunk(&source, &source.no_keys(), false)),
+                    Ok(None) => drop(capture_chunk(&source, &source.no_keys(), false, Again::No)),
                     Err(e) => pgrx::error!("view cannot be read: {e}"),
                 };
             });
@@ -80,6 +101,15 @@ pub(super) struct Effort {
     pub(super) deadline: Instant,
     /// For keys that are expected to be in the view, unlike those that a trigger noted.
     pub(super) audits: bool,
+    pub(super) again: Again,
+}
+
+/// Whether the transaction has captured these keys before, so that events of its own may be out of
+/// date.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    No,
+    Yes,
 }
 
 /// What became of keys, by the number of rows.
@@ -108,13 +138,14 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
     let left = effort.deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         // Not even read: the order has waited long enough.
-        return out_of_time(id, keys);
+        return out_of_time(id, keys, effort.deadline);
     }
     let (outcome, late) = limited(left, || {
         subtransaction(Ending::Keep, || {
             framed(|| {
                 let source = source::get(id).filter(|s| s.tracked)?;
-                Some((capture_chunk(&source, keys, effort.audits), source.abort))
+                let chunk = capture_chunk(&source, keys, effort.audits, effort.again);
+                Some((chunk, source.abort))
             })
         })
     });
@@ -129,14 +160,14 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
                 on_vanished(id, &chunk.vanished);
             }
             let failed = chunk.failed.len();
-            on_record(id, chunk.failed);
+            on_record(id, chunk.failed, effort.deadline);
             let (captured, waiting) = (chunk.fresh, chunk.waiting);
             Tally { captured, waiting, failed, vanished: chunk.vanished.len() }
         }
         Err(failure) => {
             let arbitrating = write::was_arbitrating();
             if late && failure.is_cancel() {
-                return out_of_time(id, keys);
+                return out_of_time(id, keys, effort.deadline);
             }
             if failure.must_not_be_swallowed() {
                 failure.rethrow();
@@ -156,7 +187,8 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
                 // this one cannot see it: it exists.
                 None if arbitrating && failure.is_of_the_snapshot() => Tally::default(),
                 _ => {
-                    on_record(id, failed(keys, &sqlstate(code), &condition(code)));
+                    let failed = failed(keys, &sqlstate(code), &condition(code));
+                    on_record(id, failed, effort.deadline);
                     Tally { failed: keys.len(), ..Tally::default() }
                 }
             }
@@ -164,11 +196,11 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
     }
 }
 
-fn out_of_time(id: i32, keys: &Keys) -> Tally {
+fn out_of_time(id: i32, keys: &Keys, deadline: Instant) -> Tally {
     if aborts(id) {
         Error::Refused { field: "row", reason: "time_budget".into() }.raise();
     }
-    on_record(id, failed(keys, "57014", "time_budget"));
+    on_record(id, failed(keys, "57014", "time_budget"), deadline);
     Tally { failed: keys.len(), ..Tally::default() }
 }
 
@@ -189,7 +221,7 @@ struct Chunk {
 }
 
 /// Reads, normalises and writes.
-fn capture_chunk(source: &Source, keys: &Keys, audits: bool) -> Chunk {
+fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Chunk {
     let rows = source.read(keys).unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
     let mut vanished = Vec::new();
     if audits {
@@ -208,6 +240,9 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool) -> Chunk {
             Captured::Waiting => waiting += 1,
             Captured::Fault(fault) => failed.push(Failed::by_rule(key, name, &fault)),
         }
+    }
+    if again == Again::Yes {
+        write::take_back(source, keys.texts(), &events);
     }
     if events.is_empty() {
         return Chunk {
@@ -263,20 +298,31 @@ pub(super) fn framed<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Puts failures on record; if even that fails, counts and logs them. The order commits.
-fn on_record(id: i32, mut failed: Vec<Failed>) {
+fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
+    // As long again as the captures themselves: each try may wait for a lock.
+    let until = deadline + gucs::time_budget();
     // A key has one open record; one order everywhere, as above.
     failed.sort_by(|a, b| a.key.cmp(&b.key));
     failed.dedup_by(|a, b| a.key == b.key);
     let Some(owner) = source::owner() else { return };
     for part in failed.chunks(CHUNK) {
-        record_or_halve(owner, id, part);
+        record_or_halve(owner, id, part, until);
         if !tried(|| write::count(owner, part.len())) {
             pgrx::log!("capi: source {id}: {} failed captures are not counted", part.len());
         }
     }
 }
 
-fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed]) {
+fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed], until: Instant) {
+    if failed.len() > 1 && Instant::now() > until {
+        pgrx::log!(
+            "capi: source {id}, keys {} to {}: {} failed captures could not be put on record in time",
+            failed[0].key,
+            failed[failed.len() - 1].key,
+            failed.len()
+        );
+        return;
+    }
     if tried(|| write::record(owner, id, failed)) {
         return;
     }
@@ -290,8 +336,8 @@ fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed]) {
         ),
         _ => {
             let (left, right) = failed.split_at(failed.len() / 2);
-            record_or_halve(owner, id, left);
-            record_or_halve(owner, id, right);
+            record_or_halve(owner, id, left, until);
+            record_or_halve(owner, id, right, until);
         }
     }
 }

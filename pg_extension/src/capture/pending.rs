@@ -4,6 +4,9 @@
 //! right is when a deferred event is needed: if the savepoint that queued it is rolled back, the
 //! next key must queue another one. And if the savepoint in which an event fired early (SET
 //! CONSTRAINTS) is rolled back, Postgres fires it again, and its keys must be there again.
+//!
+//! Keys that were captured stay known until the commit: what changes after an early event (rows that
+//! are deleted, tables without a trigger) fires nothing, and the commit must look again.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -11,6 +14,7 @@ use std::mem;
 
 use pgrx::prelude::*;
 
+use super::drain;
 use crate::{bell, gucs};
 
 /// The changed keys of one source.
@@ -41,6 +45,16 @@ impl Keys {
                 keys.sort_unstable();
                 keys.dedup();
             }
+        }
+    }
+
+    /// Adds keys of the same kind.
+    fn append(&mut self, more: Self) {
+        match (self, more) {
+            (Self::Integers(keys), Self::Integers(mut more)) => keys.append(&mut more),
+            (Self::Texts(keys), Self::Texts(mut more)) => keys.append(&mut more),
+            // The table got another key in between: the triggers were made anew.
+            (keys, more) => *keys = more,
         }
     }
 
@@ -87,6 +101,10 @@ struct Pending {
     sources: Vec<(i32, Keys)>,
     /// What was taken inside savepoints that still may be rolled back, oldest first.
     taken: Vec<Taken>,
+    /// What has been captured, and the command counter after that; none when it has been captured
+    /// in several goes.
+    captured: Vec<(i32, Keys)>,
+    captured_at: Option<pg_sys::CommandId>,
 }
 
 /// Keys that were taken in a savepoint.
@@ -103,7 +121,13 @@ const TOP: pg_sys::SubTransactionId = 1;
 
 thread_local! {
     static PENDING: RefCell<Pending> = const {
-        RefCell::new(Pending { armed: None, sources: Vec::new(), taken: Vec::new() })
+        RefCell::new(Pending {
+            armed: None,
+            sources: Vec::new(),
+            taken: Vec::new(),
+            captured: Vec::new(),
+            captured_at: None,
+        })
     };
 }
 
@@ -171,6 +195,39 @@ pub(super) fn take() -> Vec<(i32, Keys)> {
     })
 }
 
+/// Keeps keys that have just been captured, for a second look at the commit.
+pub(super) fn keep(sources: Vec<(i32, Keys)>) {
+    PENDING.with_borrow_mut(|pending| {
+        pending.captured_at = pending.captured.is_empty().then(command);
+        for (source, keys) in sources {
+            match pending.captured.iter_mut().find(|(s, _)| *s == source) {
+                Some((_, known)) => known.append(keys),
+                None => pending.captured.push((source, keys)),
+            }
+        }
+    });
+}
+
+/// Takes the keys that were captured before the transaction's last change; none when nothing was
+/// changed since.
+pub(super) fn take_early() -> Vec<(i32, Keys)> {
+    PENDING.with_borrow_mut(|pending| {
+        if pending.captured.is_empty() || pending.captured_at == Some(command()) {
+            return Vec::new();
+        }
+        mem::take(&mut pending.captured)
+    })
+}
+
+/// The number of the next command. Only commands that change something count.
+fn command() -> pg_sys::CommandId {
+    // SAFETY: called inside a transaction, outside parallel mode; makes our own writes count as done.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::GetCurrentCommandId(false)
+    }
+}
+
 impl Pending {
     /// A savepoint was released: what it held is its parent's.
     fn released(&mut self, ending: pg_sys::SubTransactionId, parent: pg_sys::SubTransactionId) {
@@ -218,10 +275,15 @@ pub(super) fn register() {
 #[pg_guard]
 unsafe extern "C-unwind" fn at_transaction(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     use pg_sys::XactEvent::{
-        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE,
+        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE,
+        XACT_EVENT_PREPARE,
     };
     match event {
-        XACT_EVENT_PRE_COMMIT => bell::ring(),
+        XACT_EVENT_PRE_COMMIT => {
+            drain::look_again();
+            bell::ring();
+        }
+        XACT_EVENT_PRE_PREPARE => drain::look_again(),
         XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
             bell::reset();
             PENDING.with_borrow_mut(|pending| *pending = Pending::default());

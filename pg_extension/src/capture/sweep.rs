@@ -7,7 +7,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 use pgrx::{Uuid, spi};
 
-use super::drain::{self, Effort, Tally};
+use super::drain::{self, Again, Effort, Tally};
 use super::guard::{Ending, as_role, condition, subtransaction};
 use super::source::{self, Source, Stretch};
 use super::timer::limited;
@@ -22,7 +22,7 @@ pub(super) fn recapture(id: i32, keys: &[String], limit: Duration) -> Tally {
     let mut tally = Tally::default();
     let Some(source) = source::get(id).filter(|s| s.tracked) else { return tally };
     let mut keys = source.keys_of(keys).unwrap_or_else(|| Error::NotAKey.raise());
-    let effort = Effort { deadline: Instant::now() + limit, audits: true };
+    let effort = Effort { deadline: Instant::now() + limit, audits: true, again: Again::No };
     keys.sort();
     for chunk in keys.chunks(drain::CHUNK) {
         tally.add(&drain::capture_or_halve(id, &chunk, effort));
@@ -87,22 +87,29 @@ pub(super) fn page(id: i32, stretch: &Stretch<'_>, limit: Duration, insist: bool
     let (mut mended, mut missing) = (Vec::new(), Vec::new());
     for (key, hashes) in &wanted {
         match is_complete(hashes) {
-            // Captured by somebody else since its capture failed here.
+            _ if !insist && resting.contains(*key) => {}
+            // Captured since by somebody else; or what failed was a withdrawal of consent, which
+            // only another capture makes good.
             true if open.contains(*key) => mended.push((*key).to_owned()),
-            false if insist || !resting.contains(*key) => missing.push((*key).to_owned()),
-            _ => {}
+            true => {}
+            false => missing.push((*key).to_owned()),
         }
     }
-    drain::settle(id, mended);
-    let mut tally = Tally::default();
-    if !missing.is_empty() {
-        let mut keys = source.keys_of(&missing).unwrap_or_else(|| Error::NotAKey.raise());
+    let effort = Effort { deadline, audits: false, again: Again::No };
+    let capture = |keys: &[String]| {
+        let mut tally = Tally::default();
+        let mut keys = source.keys_of(keys).unwrap_or_else(|| Error::NotAKey.raise());
         keys.sort();
         for chunk in keys.chunks(drain::CHUNK) {
-            let effort = Effort { deadline, audits: false };
             tally.add(&drain::capture_or_halve(id, &chunk, effort));
         }
+        tally
+    };
+    if !mended.is_empty() && capture(&mended).failed == 0 {
+        // Of rows that wait for consent again, too.
+        drain::settle(id, mended);
     }
+    let tally = capture(&missing);
     Some(Page { last, scanned: rows.len(), missing: missing.len(), tally })
 }
 

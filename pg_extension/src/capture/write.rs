@@ -133,19 +133,35 @@ const INSERT_TYPES: [pg_sys::Oid; 18] = [
 /// What holds the keys that were not new.
 const EXISTING: &str = "
 select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false),
-    coalesce(w.refused, o.refused)
+    coalesce(w.refused, o.refused), o.refused, w.note is distinct from 'the row says so' and w.at is not null
 from capi.event_key k
 left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
-left join capi.withdrawal w on w.source = o.source and w.key = o.key
+left join capi.withdrawal w on w.source = o.source and w.key = o.key and w.at >= o.captured_at
 where k.hash = any ($1)";
 
-/// Consent that has changed since the capture; a person once forgotten stays so.
+/// Consent that has changed since the capture; a person once forgotten stays so. Where somebody
+/// has withdrawn by call, the row can refuse more and give nothing back.
 const WITHDRAW: &str = "
 insert into capi.withdrawal as w (source, key, refused, reason, note)
 values ($1, $2, $3, 'withdrawn', 'the row says so')
 on conflict (source, key) do update
-set refused = excluded.refused, at = clock_timestamp(), by_role = session_user, note = excluded.note
+set refused = case when w.note = excluded.note or w.at < $4 then excluded.refused
+        else array(select distinct x from unnest(w.refused || excluded.refused) x
+            where x not like '!%' or x = any (w.refused) and x = any (excluded.refused) order by x) end,
+    at = clock_timestamp(), by_role = session_user,
+    note = case when w.note = excluded.note or w.at < $4 then excluded.note else w.note end
 where w.reason <> 'forgotten'";
+
+/// Events that this transaction has written for some keys.
+const MINE: &str = "
+select o.id, o.captured_at, o.event_name, o.event_id, o.key
+from capi.outbox o
+where o.source = $1 and o.key = any ($2) and o.captured_at >= now() and o.xid = pg_current_xact_id_if_assigned()";
+
+/// What this transaction has written and is no conversion any more.
+const TAKE_BACK: &str = "
+with gone as (delete from capi.outbox where id = any ($1) and captured_at = any ($2) and xid = pg_current_xact_id())
+delete from capi.event_key where hash = any ($3) and event = any ($1)";
 
 /// Until its transaction commits a row may be rewritten: SET CONSTRAINTS ALL IMMEDIATE fires before
 /// the order is complete.
@@ -348,12 +364,16 @@ fn existing(
             row.get::<bool>(5)?,
         ) {
             let refused = row.get::<Vec<String>>(6)?;
-            held.insert(*hash.as_bytes(), (key_hash, event, captured_at, mine, refused));
+            // By call: only a row that says something new is heard.
+            let first = row.get::<bool>(8)?.unwrap_or(false).then(|| row.get::<Vec<String>>(7));
+            let first = first.transpose()?.flatten();
+            held.insert(*hash.as_bytes(), (key_hash, event, captured_at, mine, refused, first));
         }
     }
     let mut failed = Vec::new();
     for (keyed, column) in known {
-        let Some((key_hash, event, captured_at, mine, refused)) = held.get(&column.hash) else {
+        let Some((key_hash, event, captured_at, mine, refused, first)) = held.get(&column.hash)
+        else {
             continue;
         };
         if *key_hash != column.key_hash {
@@ -383,16 +403,57 @@ fn existing(
                     column.dropped.as_str().into(),
                 ],
             )?;
-        } else if refused.as_ref().is_some_and(|before| *before != keyed.event.refused) {
+        } else if refused.as_ref().is_some_and(|before| *before != keyed.event.refused)
+            && first.as_ref() != Some(&keyed.event.refused)
+        {
             let now = keyed.event.refused.clone();
             client.update(
                 WITHDRAW,
                 None,
-                &[source.id.into(), keyed.key.as_str().into(), now.into()],
+                &[source.id.into(), keyed.key.as_str().into(), now.into(), (*captured_at).into()],
             )?;
         }
     }
     Ok(failed)
+}
+
+/// Deletes what this transaction has written for these keys and would not write now. Its rows are
+/// nobody else's yet.
+pub(super) fn take_back(source: &Source, keys: Vec<String>, events: &[Keyed]) {
+    let wanted: HashSet<([u8; 16], &str)> = events
+        .iter()
+        .map(|e| {
+            let event = &e.event.event;
+            (event_hash(source, &event.event_name, &event.event_id), e.key.as_str())
+        })
+        .collect();
+    as_role(source.owner, || {
+        Spi::connect_mut(|client| -> Result<(), spi::Error> {
+            let (mut ids, mut times, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+            for row in client.update(MINE, None, &[source.id.into(), keys.into()])? {
+                let (Some(id), Some(at), Some(name), Some(event_id), Some(key)) = (
+                    row.get::<i64>(1)?,
+                    row.get::<TimestampWithTimeZone>(2)?,
+                    row.get::<String>(3)?,
+                    row.get::<String>(4)?,
+                    row.get::<String>(5)?,
+                ) else {
+                    continue;
+                };
+                let hash = event_hash(source, &name, &event_id);
+                if !wanted.contains(&(hash, key.as_str())) {
+                    ids.push(id);
+                    times.push(at);
+                    hashes.push(Uuid::from_bytes(hash));
+                }
+            }
+            if !ids.is_empty() {
+                client.update(TAKE_BACK, None, &[ids.into(), times.into(), hashes.into()])?;
+            }
+            Ok(())
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("outbox cannot be mended: {e}"));
 }
 
 /// Puts failed captures on record, as the schema's owner. Keys must be distinct and in one order
