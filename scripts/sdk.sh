@@ -6,26 +6,8 @@ setup_machine
 [ -x "${CAPI_BIN:-}" ] || build_sidecar
 find_python || die "a python3 with pip is missing: install one, or set PYTHON to it."
 
-# Into a folder of its own: no environment of the system is touched. Some packages are compiled for
-# one version of Python.
-python_version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-wanted=$(cksum <tests/sdk/requirements.txt | cut -d ' ' -f 1)
-packages=${CARGO_TARGET_DIR:-$ROOT/target}/sdk/py$python_version-$wanted
-install_packages() {
-    "$PYTHON" -m pip install --disable-pip-version-check --no-warn-script-location --no-user \
-        --target "$packages.part" --requirement tests/sdk/requirements.txt "$@"
-}
-if [ ! -d "$packages" ]; then
-    say "installing Meta's SDK for Python $python_version"
-    rm -rf "$packages.part"
-    # Some distributions guard even a folder of one's own (PEP 668). By variable, not by flag: an
-    # older pip would stumble over the flag.
-    install_packages >/dev/null 2>&1 || {
-        rm -rf "$packages.part"
-        PIP_BREAK_SYSTEM_PACKAGES=1 quietly install_packages
-    }
-    mv "$packages.part" "$packages"
-fi
+install_python_packages tests/sdk/requirements.txt sdk
+packages=$PYTHON_PACKAGES
 
 say "events of Meta's SDK against the stand-in"
 log=$(mktemp)

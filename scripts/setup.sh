@@ -39,6 +39,27 @@ find_python() {
     return 1
 }
 
+# Installs the packages that a file names into a folder of their own below target/, which it puts
+# into PYTHON_PACKAGES: no environment of the system is touched. Some packages are compiled for one
+# version of Python.
+install_python_packages() {
+    local wanted=$1 name=$2 version sum
+    version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    sum=$(cksum <"$wanted" | cut -d ' ' -f 1)
+    PYTHON_PACKAGES=${CARGO_TARGET_DIR:-$ROOT/target}/$name/py$version-$sum
+    [ ! -d "$PYTHON_PACKAGES" ] || return 0
+    say "installing the packages of $wanted for Python $version"
+    pip_install() {
+        rm -rf "$PYTHON_PACKAGES.part"
+        "$PYTHON" -m pip install --disable-pip-version-check --no-warn-script-location --no-user \
+            --target "$PYTHON_PACKAGES.part" --requirement "$wanted"
+    }
+    # Some distributions guard even a folder of one's own (PEP 668). By variable, not by flag: an
+    # older pip would stumble over the flag.
+    pip_install >/dev/null 2>&1 || PIP_BREAK_SYSTEM_PACKAGES=1 quietly pip_install
+    mv "$PYTHON_PACKAGES.part" "$PYTHON_PACKAGES"
+}
+
 setup_packages() {
     local missing=() version
     command -v curl >/dev/null || missing+=(curl)
