@@ -1,6 +1,6 @@
 # The two commands: `make demo` shows everything at work, `make test` proves it. Both do all of
 # their own set-up, as often as you like.
-.PHONY: help demo demo-stop test lint fmt install
+.PHONY: help demo demo-stop test lint fmt install bench-digest bench-first-capture
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
@@ -8,6 +8,8 @@ help:
 	@echo "make demo-stop    stop what KEEP=1 left running"
 	@echo "make test         set up and run every check and test"
 	@echo "make lint         format, clippy and rustdoc only"
+	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
+	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
 	@echo "make install      build the extension and install it into the Postgres of pg_config"
 
 demo:
@@ -27,3 +29,9 @@ fmt:
 
 install:
 	@. scripts/setup.sh && setup_machine && install_extension
+
+bench-digest:
+	@bench/digest.sh
+
+bench-first-capture:
+	@bench/first_capture.sh

@@ -65,7 +65,7 @@ setup_packages() {
     command -v curl >/dev/null || missing+=(curl)
     command -v cc >/dev/null || missing+=(build-essential)
     command -v sudo >/dev/null || missing+=(sudo) # cargo-pgrx asks for it
-    find_python || missing+=(python3-pip) # for the vendor's SDK in scripts/sdk.sh
+    find_python || missing+=(python3-pip) # for scripts/sdk.sh and scripts/phones.sh
     ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
     PG_CONFIG=${PG_CONFIG:-$(command -v pg_config || true)}
     if [ -z "$PG_CONFIG" ] || [ ! -x "$("$PG_CONFIG" --bindir)/postgres" ] \

@@ -8,6 +8,9 @@ scripts/lint.sh
 say "unit and property tests, vectors in Rust"
 cargo test -q -p capi-core -p capi-sidecar
 
+say "phone numbers against libphonenumber"
+scripts/phones.sh
+
 install_extension
 build_sidecar
 scripts/sdk.sh

@@ -9,6 +9,7 @@ comment on table capi.destination_version is 'Every setting and state that a des
 comment on table capi.route is 'Which source goes to which destination, from when to when.';
 comment on table capi.event_key is 'The arbiter: one row per source name, event name and event id, for good; no personal data.';
 comment on table capi.outbox is 'One row per conversion event, immutable once committed: digests and payload facts, never clear-text identifiers.';
+comment on column capi.source.stale_since is 'Since when something that the source is made of has changed without having been looked at.';
 comment on column capi.outbox.identity is 'Digests by field, or field/form where a platform wants another form: personal data, hidden from analysts.';
 comment on column capi.outbox.facts is 'What platforms take in clear, among it IP address, user agent and click ids.';
 comment on column capi.outbox.dropped is 'Fields that were given and not used, with the reason.';
@@ -51,6 +52,10 @@ comment on function capi.untrack(regclass, regclass) is 'Stops capturing a sourc
 comment on function capi.recapture(regclass, text[]) is 'Tries failed captures again: all open ones, those of a source, or rows by key. Records of rows that the view shows no more are closed as vanished. Returns numbers of rows by source.';
 comment on function capi.sweep(regclass, interval) is 'Compares the view''s rows of the last time (since) with the outbox and captures what is missing. Maintenance does it by itself. Reaches back to the beginning of the tracking only. Returns numbers of rows by source.';
 comment on procedure capi.backfill(regclass, timestamptz, timestamptz, boolean, integer, interval) is 'Captures conversions from before the tracking, by event time, in committed chunks (page rows, then a pause); only what is not in the outbox. Called again with the same since it goes on where it stopped. only_sendable leaves out what is too old for every destination of the source.';
+comment on function capi.revalidate(regclass) is 'Looks at every tracked source, or one, as capi.track does: the validator and a trial capture. Clears the mark of those that are well (problem is null) and says what is wrong with the others. Maintenance does it after a change.';
+comment on function capi._depends(oid) is 'What a conversion view is made of: relations and functions.';
+comment on function capi._stale(integer, text) is 'Notes that a source is to be looked at again, and a changed view''s definition.';
+comment on function capi._ddl() is 'The event trigger behind capi_ddl and capi_drop.';
 comment on function capi._sweep_due() is 'One step of the sweeps that maintenance makes.';
 comment on function capi._backfill_open(regclass, timestamptz, timestamptz, boolean) is 'Finds or begins a backfill.';
 comment on function capi._backfill_page(bigint, integer) is 'One page of a backfill; false when it is done.';

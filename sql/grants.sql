@@ -49,6 +49,7 @@ grant execute on function
     capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text),
     capi.untrack(regclass, regclass),
     capi.recapture(regclass, text[]),
+    capi.revalidate(regclass),
     capi.withdraw(regclass, text, text[], text),
     capi.forget(regclass, text, text),
     capi.find_person(text, text, text),

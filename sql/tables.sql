@@ -36,8 +36,11 @@ create table capi.source (
     version integer not null,          -- current capi.source_version
     tracked boolean not null default true,
     tracked_since timestamptz not null default now(), -- the sweep leaves older conversions to capi.backfill
+    stale_since timestamptz,           -- something that it is made of has changed and was not looked at
+    stale_reason text,
     created_at timestamptz not null default now(),
-    constraint source_once unique (name, conversions_name)
+    constraint source_once unique (name, conversions_name),
+    constraint stale_for_a_reason check ((stale_since is null) = (stale_reason is null))
 );
 
 -- What a source was when an event was captured: an old event can be explained.

@@ -13,7 +13,7 @@ use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::time::Timestamp;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{JsonB, datum::TimestampWithTimeZone};
+use pgrx::{JsonB, datum::TimestampWithTimeZone, function_name};
 use serde_json::{Value, json};
 
 use crate::capture::clock;
@@ -25,10 +25,16 @@ fn platforms() -> Vec<&'static str> {
     destination::platforms()
 }
 
-/// Refuses settings that are not the platform's.
-#[pg_extern(immutable, parallel_safe, name = "_check_settings")]
+/// Refuses settings that are not the platform's; warns of an API version that has ended or will.
+#[pg_extern(stable, parallel_safe, name = "_check_settings")]
 fn check_settings(platform: &str, settings: JsonB) -> Result<(), ErrorReport> {
-    destination::build(platform, &settings.0).map_err(Error::from)?;
+    let destination = destination::build(platform, &settings.0).map_err(Error::from)?;
+    let trouble = destination.api_version().and_then(|version| version.trouble(clock::now()));
+    if let Some(trouble) = trouble {
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, trouble.what, function_name!())
+            .set_hint(trouble.way_out)
+            .report(PgLogLevel::WARNING);
+    }
     Ok(())
 }
 

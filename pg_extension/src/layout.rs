@@ -41,6 +41,9 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/functions/_sweep_due.sql"),
     include_str!("../../sql/functions/_backfill_open.sql"),
     include_str!("../../sql/functions/_backfill_page.sql"),
+    include_str!("../../sql/functions/_depends.sql"),
+    include_str!("../../sql/functions/_stale.sql"),
+    include_str!("../../sql/functions/_ddl.sql"),
     include_str!("../../sql/functions/_forget.sql"),
     include_str!("../../sql/functions/adopt.sql"),
     include_str!("../../sql/functions/alter_destination.sql"),
@@ -68,6 +71,7 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/functions/record.sql"),
     include_str!("../../sql/functions/release.sql"),
     include_str!("../../sql/functions/resume.sql"),
+    include_str!("../../sql/functions/revalidate.sql"),
     include_str!("../../sql/functions/status.sql"),
     include_str!("../../sql/functions/sweep.sql"),
     include_str!("../../sql/functions/track.sql"),
@@ -77,7 +81,8 @@ const ALWAYS: &[&str] = &[
 ];
 
 /// Run with the rights of who runs the set-up.
-const GRANTS: &[&str] = &[include_str!("../../sql/grants.sql")];
+const GRANTS: &[&str] =
+    &[include_str!("../../sql/grants.sql"), include_str!("../../sql/event_trigger.sql")];
 
 /// The texts that `capi.setup()` executes, in order.
 #[pg_extern(immutable, name = "_layout")]

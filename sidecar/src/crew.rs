@@ -109,6 +109,11 @@ impl Crew {
             }
         };
         info!(destination = row.name, platform = row.platform, version, "sending");
+        let trouble =
+            platform.api_version().and_then(|version| version.trouble(crate::worker::now()));
+        if let Some(trouble) = trouble {
+            warn!(destination = row.name, way_out = trouble.way_out, "{}", trouble.what);
+        }
         self.skipped.remove(&id);
         let (stop, stopped) = watch::channel(false);
         let line = Line::default();

@@ -73,7 +73,7 @@ begin
     returning version into s.version;
     update capi.source x
     set relation = p_source, conversions = p_conversions, key_columns = capi._key_columns(p_source),
-        options = p_options, version = s.version, tracked = true,
+        options = p_options, version = s.version, tracked = true, stale_since = null, stale_reason = null,
         tracked_since = case when x.tracked then x.tracked_since else at end
     where x.source = s.source;
 

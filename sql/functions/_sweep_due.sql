@@ -20,6 +20,10 @@ begin
     if not capi._may_send() then
         return null;            -- a copy leaves it to the original
     end if;
+    -- What has changed is looked at once; what is broken waits for somebody.
+    if exists (select from capi.source s where s.tracked and s.stale_since > now() - interval '1 hour') then
+        perform from capi.revalidate();
+    end if;
     -- A day's sweep that is under way, else one that is due.
     insert into capi.sweep (source, since, until)
     select s.source, greatest(now() - interval '8 days', s.tracked_since), now()

@@ -4,5 +4,5 @@ select s.source, s.name, s.conversions_name as conversions, s.tracked, s.options
         select d.name from capi.route r join capi.destination d on d.destination = r.destination
         where r.source = s.source and r.until is null order by d.name
     ) as destinations,
-    s.relation, s.tracked_since
+    s.relation, s.tracked_since, s.stale_since, s.stale_reason
 from capi.source s;

@@ -244,7 +244,8 @@ async fn a_version_that_dies() {
     assert!(line.starts_with("FAIL") && line.contains("2026-09-24"), "{line}");
     // The platform refuses the dead version: everything is kept, nobody has to guess why.
     sell(&shop, "id", "1").await;
-    let _sidecar = Sidecar::start(&shop);
+    let sidecar = Sidecar::start(&shop);
+    sidecar.until_logged("API v20.0 ended on 2026-09-24").await;
     let state = format!(
         "select state || ' ' || coalesce(pause_reason, '') from capi.destination where name = '{DESTINATION}'"
     );

@@ -6,6 +6,7 @@ mod checkout;
 mod complaints;
 mod completeness;
 mod consent;
+mod contract;
 mod cookbook;
 mod crash;
 mod delivery;

@@ -4,15 +4,18 @@
 //! the `+` or not, so a number is parsed for real first. What the metadata cannot settle is
 //! dropped: nobody's phone is better than somebody else's.
 
+mod pattern;
 mod plan;
-
-use rlibphonenumber::{PhoneNumber, PhoneNumberFormat, PhoneNumberUtil, enums::Region};
+mod written;
 
 use super::{DropReason, Identifier, placeholder, text};
-use plan::Plan;
+use plan::{Length, Region};
+use written::Written;
 
-/// The longest text that can hold a number, in bytes, as in libphonenumber.
-const LONGEST: usize = 250;
+/// Digits of a national number, as in libphonenumber: the longest is beyond what E.164 allows,
+/// because Germany has such numbers.
+const SHORTEST: usize = 2;
+const LONGEST: usize = 17;
 
 /// A phone number in E.164.
 ///
@@ -36,23 +39,37 @@ impl Phone {
             return Err(DropReason::Placeholder);
         }
         let written = Written::read(value).ok_or(DropReason::NotANumber)?;
-        if placeholder::is_one_digit(&written.digits) {
+        let digits = written.digits.as_str();
+        if placeholder::is_one_digit(digits) {
             return Err(DropReason::Placeholder);
         }
+        let region = country.and_then(Region::of_country);
+        // What stands behind the prefix for dialling abroad: of `country`, or of most.
+        let abroad = || region.and_then(|region| region.without_exit_code(digits));
+        let behind_zeros = digits.strip_prefix("00");
         if written.has_plus {
-            // `+0044…` and `+001…` say the same thing twice.
-            return written.international(written.digits.strip_prefix("00"));
+            // `+0044…` and `+011 44…` say the same thing twice.
+            let digits = match digits.starts_with('0') {
+                true => behind_zeros.or_else(abroad).unwrap_or(digits),
+                false => digits,
+            };
+            return Number::behind_plus(digits).ok_or(DropReason::ImpossibleNumber)?.possible();
         }
-        if let Some(rest) = written.digits.strip_prefix("00")
-            && let Ok(number) = written.international(Some(rest))
-        {
-            return Ok(number);
+        let read_from_zeros = behind_zeros.and_then(Number::behind_plus);
+        if let Some(number) = read_from_zeros.as_ref().filter(|number| number.is_valid) {
+            return Ok(number.phone());
         }
-        let plan = country.and_then(|country| Some((country, Plan::of_country(country)?)));
-        match plan {
-            Some((country, plan)) => written.inferred(country, plan),
+        let inferred = match region {
+            Some(region) => Number::dialled_in(region, digits).ok_or(DropReason::ImpossibleNumber),
             None if written.has_letters => Err(DropReason::NoCountry),
-            None => written.valid_behind_plus().ok_or(DropReason::NoCountry),
+            None => Number::behind_plus(digits).ok_or(DropReason::NoCountry),
+        };
+        match (inferred, read_from_zeros) {
+            (Ok(number), _) if number.is_valid => Ok(number.phone()),
+            (_, Some(number)) => number.possible(),
+            (Err(reason), _) => Err(reason),
+            (Ok(_), _) if region.is_none() => Err(DropReason::NoCountry),
+            (Ok(_), _) => Err(DropReason::ImpossibleNumber),
         }
     }
 
@@ -67,148 +84,81 @@ impl Phone {
     }
 }
 
-/// A number as it was written, not yet understood.
-struct Written<'a> {
-    /// From the first digit or plus on.
-    text: &'a str,
-    /// The digits in front of the first letter or other sign that separates no groups.
-    digits: String,
-    has_plus: bool,
-    /// Only digits and separators: no extension, no letters.
-    is_plain: bool,
-    /// A letter takes the place of a digit, as in `1-800-FLOWERS`.
-    has_letters: bool,
+/// A national number of a numbering plan, valid or not.
+struct Number {
+    /// The main region of its calling code.
+    region: &'static Region,
+    /// What follows the calling code, zeros included.
+    national: String,
+    is_valid: bool,
 }
 
-impl<'a> Written<'a> {
-    fn read(value: &'a str) -> Option<Self> {
-        let is_plus = |c: char| matches!(c, '+' | '＋');
-        let start = value.find(|c: char| is_plus(c) || digit(c).is_some())?;
-        let text = value[start..].get(..LONGEST).unwrap_or(&value[start..]);
-        let has_plus = text.starts_with(is_plus);
-        let mut digits = String::with_capacity(16);
-        let mut rest = text.trim_start_matches(is_plus).chars();
-        let stop = rest.by_ref().find(|c| match digit(*c) {
-            Some(digit) => {
-                digits.push(digit);
-                false
-            }
-            None => !is_separator(*c),
-        });
-        let has_letters =
-            stop.into_iter().chain(rest).filter(char::is_ascii_alphabetic).count() > 2;
-        let fits = value.len() <= LONGEST && !digits.is_empty();
-        fits.then_some(Self { text, digits, has_plus, is_plain: stop.is_none(), has_letters })
+impl Number {
+    /// Reads digits that begin with a calling code.
+    fn behind_plus(digits: &str) -> Option<Self> {
+        let (region, rest) = Region::of_digits(digits)?;
+        Self::national(region, rest)
     }
 
-    /// Reads an international number; `digits` are those behind a prefix that is no `+`.
-    fn international(&self, digits: Option<&str>) -> Result<Phone, DropReason> {
-        let behind_plus = digits.unwrap_or(&self.digits);
-        let (plan, rest) = Plan::of_digits(behind_plus).ok_or(DropReason::ImpossibleNumber)?;
-        if let Some(number) = self.plain(plan, None, rest) {
-            return Ok(number);
-        }
-        let parser = plan.parser();
-        let number = match digits {
-            None if !self.is_plain => parser.parse(self.text, None),
-            _ => parser.parse(format!("+{behind_plus}{}", self.tail()), None),
-        };
-        let number = number.map_err(|_| DropReason::ImpossibleNumber)?;
-        let phone = Phone::from(parser, &number);
-        if parser.is_valid_number(&number) {
-            return Ok(phone);
-        }
-        if placeholder::is_one_digit(&number.national_number.to_string()) {
-            return Err(DropReason::Placeholder);
-        }
-        // A number that is merely possible must be read the same way when it comes back.
-        let again = parser.parse(&phone.0, None);
-        let is_stable = again.is_ok_and(|again| Phone::from(parser, &again) == phone);
-        if is_stable && parser.is_possible_number(&number) {
-            Ok(phone)
-        } else {
-            Err(DropReason::ImpossibleNumber)
-        }
-    }
-
-    /// Reads a number that names no country as one of `country`.
-    fn inferred(&self, country: &str, plan: &Plan) -> Result<Phone, DropReason> {
-        let parser = plan.parser();
-        let digits = &self.digits;
-        let starts_with_code =
-            Plan::of_digits(digits).is_some_and(|(found, _)| found.code == plan.code);
-        if starts_with_code && let Some(number) = self.valid_behind_plus() {
-            return Ok(number);
-        }
-        if let Some(abroad) = plan.without_exit_code(country, digits) {
-            return self.international(Some(abroad));
-        }
-        if !starts_with_code && let Some(number) = self.plain(plan, Some(country), digits) {
-            return Ok(number);
-        }
-        let region = Region::from_code(&country.to_ascii_uppercase()).ok();
-        match parser.parse(self.text, region) {
-            Ok(number) if parser.is_valid_number(&number) => Ok(Phone::from(parser, &number)),
-            Ok(_) => Err(DropReason::ImpossibleNumber),
-            Err(_) => Err(DropReason::NotANumber),
-        }
-    }
-
-    /// Reads digits that need no parsing, several times faster than the parser would: only
-    /// their validity is left to it.
-    fn plain(&self, plan: &Plan, country: Option<&str>, digits: &str) -> Option<Phone> {
-        let national = plan.national(country, digits).filter(|_| self.is_plain)?;
-        let national_number = national.parse().ok()?;
-        let country_code = plan.code.into();
-        let number = PhoneNumber { country_code, national_number, ..PhoneNumber::default() };
-        let is_valid = plan.parser().is_valid_number(&number);
-        is_valid.then(|| Phone(format!("+{country_code}{national}")))
-    }
-
-    fn valid_behind_plus(&self) -> Option<Phone> {
-        let (plan, rest) = Plan::of_digits(&self.digits)?;
-        if let Some(number) = self.plain(plan, None, rest) {
+    /// Reads digits as they are dialled in a region.
+    fn dialled_in(region: &'static Region, digits: &str) -> Option<Self> {
+        let international = Region::of_digits(digits).filter(|(main, _)| main.code == region.code);
+        if let Some((main, rest)) = international
+            && let Some(number) = Self::national(main, rest)
+            && number.is_valid
+        {
             return Some(number);
         }
-        let parser = plan.parser();
-        let text = format!("+{}{}", self.digits, self.tail());
-        let number = parser.parse(text, None).ok()?;
-        parser.is_valid_number(&number).then(|| Phone::from(parser, &number))
-    }
-
-    /// What follows the digits: letters or an extension.
-    fn tail(&self) -> &str {
-        if self.is_plain {
-            return "";
+        if let Some(abroad) = region.without_exit_code(digits) {
+            return Self::behind_plus(abroad);
         }
-        let stop = |c: char| digit(c).is_none() && !is_separator(c) && !matches!(c, '+' | '＋');
-        self.text.find(stop).map_or("", |start| &self.text[start..])
+        // A calling code without plus, where the digits cannot be meant to be national.
+        if let Some((main, rest)) = international {
+            let national = region.without_trunk(rest);
+            if region.length(digits) == Length::TooLong
+                || (!region.is_general(digits) && region.is_general(&national))
+            {
+                return Self::national(main, &national);
+            }
+        }
+        Self::national(region, digits)
     }
-}
 
-impl Phone {
-    fn from(parser: &PhoneNumberUtil, number: &PhoneNumber) -> Self {
-        Self(parser.format(number, PhoneNumberFormat::E164).into_owned())
+    /// Reads a national number, with or without trunk prefix.
+    fn national(region: &'static Region, digits: &str) -> Option<Self> {
+        let cut = region.without_trunk(digits);
+        let national = match region.length(&cut) {
+            Length::Possible | Length::TooLong => cut,
+            Length::Local | Length::TooShort | Length::Wrong => digits.to_owned(),
+        };
+        if !(SHORTEST..=LONGEST).contains(&national.len()) {
+            return None;
+        }
+        let region = region.main();
+        let is_valid = region.is_valid(&national);
+        Some(Self { region, national, is_valid })
     }
-}
 
-/// The ASCII digit of a decimal digit: people also type full-width and Arabic ones.
-fn digit(c: char) -> Option<char> {
-    match c {
-        '0'..='9' => Some(c),
-        '０'..='９' => char::from_digit(c as u32 - '０' as u32, 10),
-        '٠'..='٩' => char::from_digit(c as u32 - '٠' as u32, 10),
-        '۰'..='۹' => char::from_digit(c as u32 - '۰' as u32, 10),
-        _ => None,
+    /// The number, if it is one that could exist.
+    fn possible(&self) -> Result<Phone, DropReason> {
+        if self.is_valid {
+            return Ok(self.phone());
+        }
+        if placeholder::is_one_digit(&self.national) {
+            return Err(DropReason::Placeholder);
+        }
+        let phone = self.phone();
+        // What is merely possible must be read the same way when it comes back.
+        let is_stable =
+            Self::behind_plus(phone.digits()).is_some_and(|again| again.phone() == phone);
+        let is_possible =
+            matches!(self.region.length(&self.national), Length::Possible | Length::Local);
+        if is_stable && is_possible { Ok(phone) } else { Err(DropReason::ImpossibleNumber) }
     }
-}
 
-/// White space and the punctuation between groups of digits.
-fn is_separator(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(c, '-' | '(' | ')' | '.' | '/' | '[' | ']' | '~')
-        || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ad}' | '\u{200b}' | '\u{2060}')
-        || matches!(c, 'ー' | '－' | '（' | '）' | '．' | '／' | '［' | '］')
+    fn phone(&self) -> Phone {
+        Phone(format!("+{}{}", self.region.code, self.national))
+    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,9 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
         Ok(None) => Tally::default(),
         Ok(Some((chunk, true))) if !chunk.failed.is_empty() => refuse_order(&chunk.failed[0]),
         Ok(Some((chunk, _))) => {
-            settle(id, chunk.well);
+            if chunk.may_have_open_errors {
+                settle(id, chunk.well);
+            }
             if !chunk.vanished.is_empty() {
                 on_vanished(id, &chunk.vanished);
             }
@@ -176,6 +178,8 @@ struct Chunk {
     waiting: usize,
     /// Keys that the view does not show, if that is asked for.
     vanished: Vec<String>,
+    /// Whether there are captures that failed earlier: most shops have none to search.
+    may_have_open_errors: bool,
 }
 
 /// Reads, normalises and writes.
@@ -200,7 +204,14 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool) -> Chunk {
         }
     }
     if events.is_empty() {
-        return Chunk { well: Vec::new(), failed, fresh: 0, waiting, vanished };
+        return Chunk {
+            well: Vec::new(),
+            failed,
+            may_have_open_errors: false,
+            fresh: 0,
+            waiting,
+            vanished,
+        };
     }
     if source.salt.is_some() {
         forgotten::blank(source, &mut events);
@@ -218,7 +229,9 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool) -> Chunk {
         bell::mark();
     }
     let well = events.into_iter().map(|e| e.key).filter(|k| failed.iter().all(|f| f.key != *k));
-    Chunk { well: well.collect(), failed, fresh, waiting, vanished }
+    let well = well.collect();
+    let may_have_open_errors = source::has_pages("capture_error");
+    Chunk { well, failed, may_have_open_errors, fresh, waiting, vanished }
 }
 
 /// The settings that a view is read with and the outbox is written with.

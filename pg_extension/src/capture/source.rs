@@ -2,18 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::{CStr, c_char};
 use std::rc::Rc;
 
 use capi_core::capture::{Options, Row};
 use capi_core::field::{self, Kind};
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, SpiClient};
-use pgrx::{JsonB, PgOid, spi};
+use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
+use pgrx::{JsonB, PgOid, PgRelation, spi};
 use serde_json::Value;
 
 use super::guard::{as_reader, as_role};
 use super::pending::Keys;
+use crate::era::era;
 use crate::error::Error;
 
 /// A tracked source, as loaded from `capi.source`.
@@ -36,7 +38,15 @@ pub(super) struct Source {
     columns: Vec<Column>,
     /// Quoted and qualified.
     view: String,
-    select: String,
+    /// Reads the rows of any number of keys.
+    many: Reading,
+    /// Reads the rows of one key, which is what most transactions change; for keys of one column.
+    one: Option<Reading>,
+}
+
+/// A statement that a backend plans once.
+struct Reading {
+    text: String,
     plan: RefCell<Option<OwnedPreparedStatement>>,
 }
 
@@ -142,6 +152,20 @@ pub(super) fn owner() -> Option<pg_sys::Oid> {
     }
 }
 
+/// Whether a table of the schema has ever had a row since it was last emptied: what is visible
+/// stands on a page of the file.
+pub(super) fn has_pages(name: &str) -> bool {
+    relation_oid(name).is_none_or(|relation| {
+        // SAFETY: the table exists; the lock is the one that reading it takes.
+        unsafe {
+            let relation =
+                PgRelation::with_lock(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+            let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+            pg_sys::RelationGetNumberOfBlocksInFork(relation.as_ptr(), main) > 0
+        }
+    })
+}
+
 fn relation_oid(name: &str) -> Option<pg_sys::Oid> {
     let name = std::ffi::CString::new(name).expect("no zero byte");
     // SAFETY: look-ups by valid names; missing ones are reported as InvalidOid.
@@ -158,13 +182,10 @@ fn load(
     owner: pg_sys::Oid,
 ) -> Result<Option<(Source, pg_sys::Oid)>, spi::Error> {
     let found = client.select(
-        "select s.name, s.version, s.tracked, s.options, s.key_columns, s.conversions::oid, c.relowner,
-            n.nspname::text, c.relname::text, capi._era(i.generation),
+        "select s.name, s.version, s.tracked, s.options, s.key_columns, s.conversions::oid, i.generation,
             case when exists (select from capi.forgotten) then i.salt end
         from capi.source s
         cross join capi.installation i
-        left join pg_catalog.pg_class c on c.oid = s.conversions
-        left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where s.source = $1",
         Some(1),
         &[id.into()],
@@ -177,34 +198,25 @@ fn load(
     let options = row.get::<JsonB>(4)?.ok_or_else(missing)?.0;
     let key_columns = row.get::<Vec<String>>(5)?.ok_or_else(missing)?;
     let view = row.get::<pg_sys::Oid>(6)?.ok_or_else(missing)?;
-    let Some(view_owner) = row.get::<pg_sys::Oid>(7)? else { Error::ViewGone.raise() };
-    let schema = row.get::<String>(8)?.ok_or_else(missing)?;
-    let view_name = row.get::<String>(9)?.ok_or_else(missing)?;
+    let Some(view_name) = qualified_name(view) else { Error::ViewGone.raise() };
+    // Reading the catalog with a query would cost a new backend more than everything else here.
+    // SAFETY: the view exists, see above; the lock is the one that reading it takes.
+    let relation =
+        unsafe { PgRelation::with_lock(view, pg_sys::AccessShareLock as pg_sys::LOCKMODE) };
+    // SAFETY: an open relation has its row of pg_class.
+    let view_owner = unsafe { (*relation.rd_rel).relowner };
 
     let mut keys = Vec::new();
     let mut columns = Vec::new();
     let mut expressions = Vec::new();
-    let attributes = client.select(
-        "select a.attname::text, b.typcategory::text, b.oid, a.atttypid,
-            pg_catalog.quote_ident(tn.nspname) || '.' || pg_catalog.quote_ident(t.typname)
-        from pg_catalog.pg_attribute a
-        join pg_catalog.pg_type t on t.oid = a.atttypid
-        join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace
-        join pg_catalog.pg_type b on b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
-        where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
-        order by a.attnum",
-        None,
-        &[view.into()],
-    )?;
-    for attribute in attributes {
-        let name = attribute.get::<String>(1)?.ok_or_else(missing)?;
-        let category = attribute.get::<String>(2)?.ok_or_else(missing)?;
-        let base = attribute.get::<pg_sys::Oid>(3)?.ok_or_else(missing)?;
-        let exact = attribute.get::<pg_sys::Oid>(4)?.ok_or_else(missing)?;
-        let type_name = attribute.get::<String>(5)?.ok_or_else(missing)?;
+    for attribute in relation.tuple_desc().iter().filter(|a| !a.attisdropped) {
+        let name = attribute.name().to_owned();
+        let exact = attribute.atttypid;
+        // SAFETY: the type of a column exists.
+        let (base, category) = unsafe { (pg_sys::getBaseType(exact), category(exact)) };
         if key_columns.contains(&name) {
             // As the triggers judge it: a domain over an integer is noted as text.
-            keys.push((name.clone(), type_name, exact));
+            keys.push((name.clone(), exact));
         }
         let Some(known) = field::find(&name) else { continue };
         let column = format!("v.{}", spi::quote_identifier(&name));
@@ -212,7 +224,7 @@ fn load(
             () if known.kind == Kind::Timestamp => {
                 (Form::Micros, format!("(extract(epoch from {column}) * 1000000)::bigint::text"))
             }
-            () if category == "A" => (Form::Json, format!("to_jsonb({column})::text")),
+            () if category == b'A' => (Form::Json, format!("to_jsonb({column})::text")),
             () if base == pg_sys::JSONBOID || base == pg_sys::JSONOID => {
                 (Form::Json, format!("{column}::text"))
             }
@@ -225,14 +237,14 @@ fn load(
         expressions.push(expression);
     }
     // In the order of the primary key, which is the order in which the triggers note.
-    keys.sort_by_key(|(name, ..)| key_columns.iter().position(|k| k == name));
+    keys.sort_by_key(|(name, _)| key_columns.iter().position(|k| k == name));
     let integers = [pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID];
     let shape = match keys.as_slice() {
-        [(name, _, base)] if integers.contains(base) => KeyShape::Integer(name.clone()),
-        _ => KeyShape::Texts(keys.into_iter().map(|(name, of, _)| (name, of)).collect()),
+        [(name, exact)] if integers.contains(exact) => KeyShape::Integer(name.clone()),
+        _ => KeyShape::Texts(keys.into_iter().map(|(name, of)| (name, type_name(of))).collect()),
     };
-    let view_name = spi::quote_qualified_identifier(schema, view_name);
-    let select = select(&shape, &expressions, &view_name);
+    let many = Reading::of(select(&shape, &expressions, &view_name));
+    let one = select_one(&shape, &expressions, &view_name).map(Reading::of);
     let source = Source {
         id,
         name: row.get::<String>(1)?.ok_or_else(missing)?,
@@ -241,16 +253,73 @@ fn load(
         abort: options.get("on_error").and_then(Value::as_str) == Some("abort"),
         options: Options::from_json(&options),
         view_owner,
-        era: row.get::<i64>(10)?.ok_or_else(missing)?,
-        salt: row.get::<Vec<u8>>(11)?,
+        era: era(row.get::<i32>(7)?.ok_or_else(missing)?),
+        salt: row.get::<Vec<u8>>(8)?,
         owner,
         shape,
         columns,
         view: view_name,
-        select,
-        plan: RefCell::new(None),
+        many,
+        one,
     };
     Ok(Some((source, view)))
+}
+
+/// The quoted name of a relation with its schema; none if it is gone.
+fn qualified_name(relation: pg_sys::Oid) -> Option<String> {
+    // SAFETY: look-ups in the system cache; what is missing is null.
+    unsafe {
+        let name = pg_sys::get_rel_name(relation);
+        if name.is_null() {
+            return None;
+        }
+        quoted(pg_sys::get_rel_namespace(relation), name)
+    }
+}
+
+/// The quoted name of a type with its schema.
+fn type_name(of: pg_sys::Oid) -> String {
+    // SAFETY: the type of a column exists; the tuple is released after its name was copied.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::TYPEOID as i32,
+            pg_sys::Datum::from(of),
+        );
+        assert!(!tuple.is_null(), "a column has a type");
+        let row = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_type>();
+        let name = quoted((*row).typnamespace, (*row).typname.data.as_ptr());
+        pg_sys::ReleaseSysCache(tuple);
+        name.expect("a type has a schema")
+    }
+}
+
+/// A name with its schema, both quoted where they need it.
+///
+/// # Safety
+///
+/// `name` is a C string.
+unsafe fn quoted(schema: pg_sys::Oid, name: *const c_char) -> Option<String> {
+    // SAFETY: a look-up in the system cache, and strings that Postgres has made.
+    unsafe {
+        let schema = pg_sys::get_namespace_name(schema);
+        if schema.is_null() {
+            return None;
+        }
+        let schema = CStr::from_ptr(schema).to_str().ok()?;
+        Some(spi::quote_qualified_identifier(schema, CStr::from_ptr(name).to_str().ok()?))
+    }
+}
+
+/// The category of a type, `A` for arrays; a domain has its base type's.
+///
+/// # Safety
+///
+/// The type exists.
+unsafe fn category(of: pg_sys::Oid) -> u8 {
+    let (mut category, mut is_preferred) = (0, false);
+    // SAFETY: a look-up of an existing type that writes to both places.
+    unsafe { pg_sys::get_type_category_preferred(of, &raw mut category, &raw mut is_preferred) };
+    category.cast_unsigned()
 }
 
 /// The statement that reads the rows of given keys: first the key as text, then the columns.
@@ -281,6 +350,41 @@ fn select(shape: &KeyShape, expressions: &[String], view: &str) -> String {
                 joined.join(" and "),
             )
         }
+    }
+}
+
+/// The same for one key. Planned for an array, the statement expects several keys and may read
+/// whole tables to join them.
+fn select_one(shape: &KeyShape, expressions: &[String], view: &str) -> Option<String> {
+    let rest: String = expressions.iter().flat_map(|e| [", ", e]).collect();
+    let (name, value) = match shape {
+        KeyShape::Integer(name) => (name, "$1".to_owned()),
+        KeyShape::Texts(keys) => match keys.as_slice() {
+            [(name, of)] => (name, format!("$1::{of}")),
+            _ => return None,
+        },
+    };
+    let key = spi::quote_identifier(name);
+    Some(format!("select v.{key}::text{rest} from {view} v where v.{key} = {value}"))
+}
+
+impl Reading {
+    fn of(text: String) -> Self {
+        Self { text, plan: RefCell::new(None) }
+    }
+
+    fn run<'conn>(
+        &self,
+        client: &mut SpiClient<'conn>,
+        types: &[pg_sys::Oid],
+        args: &[DatumWithOid<'_>],
+    ) -> Result<SpiTupleTable<'conn>, spi::Error> {
+        let mut plan = self.plan.borrow_mut();
+        if plan.is_none() {
+            let types: Vec<PgOid> = types.iter().copied().map(PgOid::from).collect();
+            *plan = Some(client.prepare_mut(self.text.as_str(), &types)?.keep());
+        }
+        client.update(plan.as_ref().expect("prepared above"), None, args)
     }
 }
 
@@ -367,22 +471,19 @@ impl Source {
     pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
         as_reader(self.view_owner, || {
             Spi::connect_mut(|client| {
-                let mut plan = self.plan.borrow_mut();
-                if plan.is_none() {
-                    let types = match &self.shape {
-                        KeyShape::Integer(_) => vec![PgOid::from(pg_sys::INT8ARRAYOID)],
-                        KeyShape::Texts(keys) => {
-                            vec![PgOid::from(pg_sys::TEXTARRAYOID); keys.len()]
-                        }
-                    };
-                    *plan = Some(client.prepare_mut(self.select.as_str(), &types)?.keep());
-                }
-                let plan = plan.as_ref().expect("prepared above");
-                let rows = match (keys, &self.shape) {
-                    (Keys::Integers(keys), KeyShape::Integer(_)) => {
-                        client.update(plan, None, &[keys.clone().into()])?
+                let rows = match (keys, &self.shape, &self.one) {
+                    (Keys::Integers(keys), KeyShape::Integer(_), Some(one)) if keys.len() == 1 => {
+                        one.run(client, &[pg_sys::INT8OID], &[keys[0].into()])?
                     }
-                    (Keys::Texts(keys), KeyShape::Texts(columns)) => {
+                    (Keys::Integers(keys), KeyShape::Integer(_), _) => {
+                        self.many.run(client, &[pg_sys::INT8ARRAYOID], &[keys.clone().into()])?
+                    }
+                    (Keys::Texts(keys), KeyShape::Texts(_), Some(one)) if keys.len() == 1 => {
+                        let key = keys[0].first().map(String::as_str);
+                        one.run(client, &[pg_sys::TEXTOID], &[key.into()])?
+                    }
+                    (Keys::Texts(keys), KeyShape::Texts(columns), _) => {
+                        let types = vec![pg_sys::TEXTARRAYOID; columns.len()];
                         let columns: Vec<_> = (0..columns.len())
                             .map(|n| {
                                 let column: Vec<String> =
@@ -390,7 +491,7 @@ impl Source {
                                 column.into()
                             })
                             .collect();
-                        client.update(plan, None, &columns)?
+                        self.many.run(client, &types, &columns)?
                     }
                     // The key's type has changed since the triggers were made.
                     _ => Error::KeyTypeChanged.raise(),

@@ -71,6 +71,44 @@ written as (
 )
 select hash, key_hash from fresh";
 
+/// The same for one event, which is what most transactions have: a simpler plan.
+const INSERT_ONE: &str = "
+with fresh as (
+    insert into capi.event_key (hash, key_hash, event, captured_at)
+    values ($1, $2, nextval('capi.event'), $14)
+    on conflict (hash) do nothing
+    returning hash, key_hash, event
+),
+written as (
+    insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
+        event_time, action_source, value, currency, refused, identity, facts, dropped)
+    select f.event, $14, $15, $16, $17, $18, $3, $4, $5,
+        $6, $7, $8::numeric, $9, $10::text[], $11::jsonb, $12::jsonb, $13::jsonb
+    from fresh f
+)
+select hash, key_hash from fresh";
+
+const INSERT_ONE_TYPES: [pg_sys::Oid; 18] = [
+    pg_sys::UUIDOID,
+    pg_sys::INT8OID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::INT8OID,
+    pg_sys::INT4OID,
+    pg_sys::INT4OID,
+    pg_sys::INT2OID,
+];
+
 const INSERT_TYPES: [pg_sys::Oid; 18] = [
     pg_sys::UUIDARRAYOID,
     pg_sys::INT8ARRAYOID,
@@ -141,6 +179,7 @@ type Kept = RefCell<Option<OwnedPreparedStatement>>;
 
 thread_local! {
     static INSERT_PLAN: Kept = const { RefCell::new(None) };
+    static INSERT_ONE_PLAN: Kept = const { RefCell::new(None) };
     static EXISTING_PLAN: Kept = const { RefCell::new(None) };
     static SETTLE_PLAN: Kept = const { RefCell::new(None) };
     /// Whether the statement that arbitrates between transactions is running.
@@ -206,6 +245,60 @@ fn insert(
     columns: &[Columns],
     now: Timestamp,
 ) -> Result<HashSet<([u8; 16], i64)>, spi::Error> {
+    let now = timestamptz(now);
+    ARBITRATING.set(true);
+    let inserted = match (events, columns) {
+        ([event], [columns]) => insert_one(client, source, event, columns, now)?,
+        _ => insert_many(client, source, events, columns, now)?,
+    };
+    ARBITRATING.set(false);
+    let mut fresh = HashSet::with_capacity(inserted.len());
+    for row in inserted {
+        if let (Some(hash), Some(key_hash)) = (row.get::<Uuid>(1)?, row.get::<i64>(2)?) {
+            fresh.insert((*hash.as_bytes(), key_hash));
+        }
+    }
+    Ok(fresh)
+}
+
+fn insert_one<'conn>(
+    client: &mut SpiClient<'conn>,
+    source: &Source,
+    Keyed { key, event }: &Keyed,
+    columns: &Columns,
+    now: TimestampWithTimeZone,
+) -> Result<SpiTupleTable<'conn>, spi::Error> {
+    let event = &event.event;
+    let args = [
+        Uuid::from_bytes(columns.hash).into(),
+        columns.key_hash.into(),
+        key.as_str().into(),
+        event.event_name.as_str().into(),
+        event.event_id.as_str().into(),
+        timestamptz(event.event_time).into(),
+        event.action_source.as_str().into(),
+        event.value.as_ref().map(|v| v.as_str().to_owned()).into(),
+        event.currency.map(|c| c.as_str().to_owned()).into(),
+        columns.refused.as_str().into(),
+        columns.identity.as_str().into(),
+        columns.facts.as_str().into(),
+        columns.dropped.as_str().into(),
+        now.into(),
+        source.era.into(),
+        source.id.into(),
+        source.version.into(),
+        capi_core::RULES_VERSION.into(),
+    ];
+    run_kept(&INSERT_ONE_PLAN, client, INSERT_ONE, &INSERT_ONE_TYPES, &args)
+}
+
+fn insert_many<'conn>(
+    client: &mut SpiClient<'conn>,
+    source: &Source,
+    events: &[Keyed],
+    columns: &[Columns],
+    now: TimestampWithTimeZone,
+) -> Result<SpiTupleTable<'conn>, spi::Error> {
     let texts = |of: &dyn Fn(&Keyed) -> String| -> Vec<String> { events.iter().map(of).collect() };
     let optional = |of: &dyn Fn(&Keyed) -> Option<String>| -> Vec<Option<String>> {
         events.iter().map(of).collect()
@@ -213,7 +306,6 @@ fn insert(
     let column = |of: &dyn Fn(&Columns) -> &str| -> Vec<String> {
         columns.iter().map(|c| of(c).to_owned()).collect()
     };
-    let now = timestamptz(now);
     let args = [
         columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect::<Vec<_>>().into(),
         columns.iter().map(|c| c.key_hash).collect::<Vec<_>>().into(),
@@ -234,16 +326,7 @@ fn insert(
         source.version.into(),
         capi_core::RULES_VERSION.into(),
     ];
-    ARBITRATING.set(true);
-    let inserted = run_kept(&INSERT_PLAN, client, INSERT, &INSERT_TYPES, &args)?;
-    ARBITRATING.set(false);
-    let mut fresh = HashSet::with_capacity(inserted.len());
-    for row in inserted {
-        if let (Some(hash), Some(key_hash)) = (row.get::<Uuid>(1)?, row.get::<i64>(2)?) {
-            fresh.insert((*hash.as_bytes(), key_hash));
-        }
-    }
-    Ok(fresh)
+    run_kept(&INSERT_PLAN, client, INSERT, &INSERT_TYPES, &args)
 }
 
 /// Judges events whose key was there already: rewritten, repeated, or an id of another row.

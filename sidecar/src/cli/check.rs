@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use capi_core::destination::{ApiVersion, Listing};
 use capi_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -14,9 +13,6 @@ use crate::crew::ready;
 use crate::handshake::Handshake;
 use crate::queue::{DestinationRow, Inspection, QueueError, Session};
 use crate::worker::chain;
-
-/// A version that ends sooner than this deserves a warning, in microseconds: 90 days.
-const SOON: i64 = 90 * 86_400 * 1_000_000;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,38 +232,12 @@ fn destination(row: &DestinationRow, credentials: &Credentials, now: Timestamp) 
     let Some(version) = platform.api_version() else {
         return Check::ok("destination", named("active"));
     };
-    let way_out = "set `api_version` to a newer one with capi.alter_destination";
-    let left = version
-        .ends
-        .and_then(|day| Timestamp::parse(&format!("{day}T00:00:00Z")).ok())
-        .map(|end| end.micros_since(now));
-    let ends = version.ends.unwrap_or_default();
-    let ApiVersion { name: version, listing, .. } = version;
-    let unsure = |why: &str| {
-        let text = format!("API {version} is {why}");
-        Check::warn(
-            "destination",
-            named(&text),
-            "set `api_version` to one that `capi` knows, or leave it out",
-        )
-    };
-    match listing {
-        Listing::Listed => {}
-        Listing::Older => {
-            let text = format!("API {version} is older than any that still works");
-            return Check::fail("destination", named(&text), way_out);
+    match version.trouble(now) {
+        None => Check::ok("destination", named(&format!("active, API {}", version.name))),
+        Some(trouble) if trouble.has_ended => {
+            Check::fail("destination", named(&trouble.what), trouble.way_out)
         }
-        Listing::Newer => return unsure("newer than this program, which was not tried with it"),
-        Listing::Unknown => return unsure("none that the platform has announced"),
-    }
-    match left {
-        Some(left) if left <= 0 => {
-            Check::fail("destination", named(&format!("API {version} ended on {ends}")), way_out)
-        }
-        Some(left) if left < SOON => {
-            Check::warn("destination", named(&format!("API {version} ends on {ends}")), way_out)
-        }
-        _ => Check::ok("destination", named(&format!("active, API {version}"))),
+        Some(trouble) => Check::warn("destination", named(&trouble.what), trouble.way_out),
     }
 }
 
