@@ -583,6 +583,13 @@ async fn children_by_inheritance_are_captured() {
     database.run(&OWN.track()).await;
     database.run("insert into own.child values (4, 'x')").await;
     assert_eq!(captured_keys(&database).await, "4");
+    // One that is made later has no triggers until the next tracking.
+    database.run("create table own.late () inherits (own.sale)").await;
+    database.run("insert into own.late values (5, 'x')").await;
+    assert_eq!(captured_keys(&database).await, "4");
+    database.run(&OWN.track()).await;
+    database.run("update own.late set note = 'y'").await;
+    assert_eq!(captured_keys(&database).await, "4 5");
 }
 
 #[tokio::test]
@@ -914,6 +921,28 @@ async fn on_error_abort_refuses_the_order() {
     assert_eq!(errors(&own).await, [""; 0]);
 }
 
+#[tokio::test]
+async fn a_serialisation_failure_reaches_a_serializable_order() {
+    let own = Own { value: "public.busy(s.note)", ..OWN };
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create function public.busy(note text) returns numeric language plpgsql set search_path = '' as $$
+            begin
+                if note = 'busy' then raise exception 'could not serialize' using errcode = '40001'; end if;
+                return 5;
+            end $$",
+        )
+        .await;
+    own.make(&database).await;
+    database.run(&own.track()).await;
+    let order =
+        "begin isolation level serializable; insert into own.sale values (1, 'busy'); commit";
+    assert_eq!(database.refused(order).await.code, "40001");
+    database.run("rollback").await;
+    assert_eq!(database.count("select count(*) from own.sale").await, 0);
+}
+
 // ---------------------------------------------------------------------------------------------
 // Statements of every kind, and what they lock
 // ---------------------------------------------------------------------------------------------
@@ -1133,8 +1162,10 @@ async fn a_subscriber_does_not_capture_what_is_replicated() {
     })
     .await;
     assert_eq!((captured(&publisher).await, captured(&subscriber).await), (1, 0));
-    // What is changed there by a session of its own is captured, and so it is by the sweep.
+    // What a session changes there is captured, and the sweep takes the replicated row as missed.
     subscriber.run("insert into own.sale values (2)").await;
     assert_eq!(captured_keys(&subscriber).await, "2");
+    subscriber.run("select capi.sweep()").await;
+    assert_eq!(captured_keys(&subscriber).await, "1 2");
     subscriber.run("alter subscription sales disable; alter subscription sales set (slot_name = none); drop subscription sales").await;
 }

@@ -234,3 +234,19 @@ async fn every_recipe_does_what_the_page_says() {
     let told = [failures, told].concat();
     assert!(told.is_empty(), "{}", told.join("\n"));
 }
+
+#[test]
+fn every_test_that_the_page_on_capture_names_exists() {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let text =
+        std::fs::read_to_string(page().with_file_name("capture.md")).expect("docs/capture.md");
+    // The odd parts of a line are what stands between backticks.
+    let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let names: Vec<_> =
+        quoted.filter_map(|name| name.split_once("::")).filter(|n| n.1 != "x").collect();
+    assert!(names.len() > 30, "only {} names", names.len());
+    for (module, test) in names {
+        let code = std::fs::read_to_string(tests.join(format!("{module}.rs"))).unwrap_or_default();
+        assert!(code.contains(&format!("fn {test}()")), "no test {module}::{test}");
+    }
+}
