@@ -9,7 +9,7 @@ use crate::capture::{self, Captured, Fault, NewEvent, Options, Row, capture};
 use crate::consent::refuses;
 use crate::destination::{self, Unfit};
 use crate::event::Event;
-use crate::field::{self, Class, FIELDS};
+use crate::field::{Class, FIELDS};
 use crate::hash::Digest;
 use crate::identity::DropReason;
 use crate::time::Timestamp;
@@ -45,8 +45,10 @@ pub struct FieldUse {
     pub status: Status,
     /// Values that go to the platform: more than one only for arrays.
     pub values: usize,
-    /// Why a value was dropped: a word, never the value.
+    /// Why a value was dropped: a word, never the value; for a part of it, `path: word`.
     pub reason: Option<String>,
+    /// Whether the platform finds a person by it.
+    pub matches: bool,
 }
 
 /// What would become of a row as a whole; reasons are words.
@@ -67,38 +69,49 @@ impl Outcome {
 }
 
 /// What becomes of the fields by which `platform` finds a person, in the order of `capi.field`,
-/// and of every other field that was dropped. Consent is taken as given and a fault of the event
-/// as mended: [`outcome`] tells of those.
+/// and of every other field of which something was dropped. Consent is taken as given and a fault
+/// of the event as mended: [`outcome`] tells of those.
 pub fn fields(row: &Row, options: &Options, now: Timestamp, platform: &str) -> Vec<FieldUse> {
-    let NewEvent { event, mut dropped, .. } = identified(row, options, now);
+    let NewEvent { event, dropped, .. } = identified(row, options, now);
     let mut uses = Vec::new();
     for known in FIELDS {
         let values = match known.class {
             Class::Digest => event.identity.digests(known.name, platform).len(),
-            Class::Clear if known.platforms.contains(&platform) => {
-                usize::from(event.facts.get(known.name).is_some())
-            }
-            _ => continue,
+            Class::Clear | Class::Fact => usize::from(event.facts.get(known.name).is_some()),
+            Class::Event | Class::Control => 0,
+        };
+        let matches = match known.class {
+            Class::Digest => true,
+            Class::Clear => known.platforms.contains(&platform),
+            _ => false,
         };
         let reason = dropped
-            .remove(known.name)
-            .or_else(|| (values == 0).then(|| other_form(&event, row, known.name)).flatten());
+            .iter()
+            .find(|(path, _)| base(path) == known.name)
+            .map(|(path, reason)| match path == known.name {
+                true => reason.clone(),
+                false => format!("{path}: {reason}"),
+            })
+            .or_else(|| {
+                let is_elsewhere = known.class == Class::Digest && values == 0;
+                is_elsewhere.then(|| other_form(&event, row, known.name)).flatten()
+            });
         let status = match (&reason, values) {
             (_, 1..) => Status::Used,
             (Some(_), 0) => Status::Dropped,
             (None, 0) => Status::Missing,
         };
-        uses.push(FieldUse { field: known.name, status, values, reason });
-    }
-    for (name, reason) in dropped {
-        let Some(known) = field::find(&name) else { continue };
-        let takes = known.platforms.is_empty() || known.platforms.contains(&platform);
-        if takes && known.class != Class::Clear {
-            let reason = Some(reason);
-            uses.push(FieldUse { field: known.name, status: Status::Dropped, values: 0, reason });
+        let concerns = known.platforms.is_empty() || known.platforms.contains(&platform);
+        if matches || (reason.is_some() && concerns) {
+            uses.push(FieldUse { field: known.name, status, values, reason, matches });
         }
     }
     uses
+}
+
+/// The field of a path such as `contents[].quantity` or `custom.email`.
+fn base(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or(path)
 }
 
 /// Why an identifier that other platforms get is not there for this one.
@@ -156,6 +169,9 @@ pub fn outcome(row: Row, options: &Options, now: Timestamp, platform: Option<&st
     };
     let sent = Outcome { status: "sent", field: None, reason: None };
     let Some(platform) = platform else { return sent };
+    if !destination::platforms().contains(&platform) {
+        return Outcome::new("unrouted", "no_such_destination");
+    }
     // No destination has an empty name: exceptions for single ones stay out of account.
     if refuses(&refused, platform, "") {
         return Outcome::new("suppressed", "consent_refused");
@@ -192,10 +208,18 @@ pub fn content_ids(row: &Row) -> Vec<String> {
 /// What a reason of this page, of `dropped_fields` or of a receipt means, in one sentence with the
 /// way out. The field may be a path, the platform none.
 pub fn advice(field: Option<&str>, platform: &str, reason: &str) -> Option<&'static str> {
-    let of_waiting = (reason == "consent_unknown")
-        .then_some("the row waits until the view returns true or false for its consent");
-    of_waiting
-        .or_else(|| capture::explain(field.unwrap_or_default(), reason))
+    let own = match reason {
+        "consent_unknown" => Some("the row waits until the view returns true or false for consent"),
+        "no_such_destination" => {
+            Some("this version cannot send to the platform; its identifiers are stored already")
+        }
+        _ => None,
+    };
+    let (field, reason) = match reason.split_once(": ") {
+        Some((path, word)) => (Some(path), word),
+        None => (field, reason),
+    };
+    own.or_else(|| capture::explain(field.unwrap_or_default(), reason))
         .or_else(|| destination::explain(platform, reason))
 }
 
@@ -214,6 +238,8 @@ pub struct Survey {
 /// How often a field is there.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Whether the platform finds a person by it; of other fields only drops are counted.
+    pub matches: bool,
     /// Rows in which it has a value, good or bad.
     pub present: u64,
     /// Rows in which a value of it goes to the platform.
@@ -228,6 +254,7 @@ impl Survey {
         self.rows += 1;
         for field in fields(&row, options, now, platform.unwrap_or("meta")) {
             let tally = self.fields.entry(field.field).or_default();
+            tally.matches = field.matches;
             tally.present += u64::from(field.status != Status::Missing);
             tally.used += u64::from(field.status == Status::Used);
             if let Some(reason) = field.reason {
@@ -291,6 +318,26 @@ mod tests {
         );
         assert_eq!(field(&row, "meta", "state").0, Status::Used);
         assert_eq!(field(&row, "pinterest", "state"), (Status::Dropped, 0, why("not_in_form")));
+    }
+
+    #[test]
+    fn parts_that_are_dropped_are_told_with_their_field() {
+        let row = row(json!({
+            "contents": [{"id": "a", "quantity": "many"}], "app_data": {"extinfo": ["i2"], "foo": 1},
+        }));
+        let (status, values, reason) = field(&row, "meta", "contents");
+        assert_eq!((status, values), (Status::Used, 1));
+        assert!(reason.is_some_and(|r| r.starts_with("contents[].quantity: ")));
+        let (_, _, reason) = field(&row, "meta", "app_data");
+        let reason = reason.expect("app_data has parts that are wrong");
+        assert!(advice(Some("app_data"), "meta", &reason).is_some(), "{reason}");
+    }
+
+    #[test]
+    fn nothing_is_sent_where_nothing_can_be() {
+        let row = row(json!({"email": "jane@example.com"}));
+        let outcome = outcome(row, &Options::default(), NOW, Some("linkedin"));
+        assert_eq!(outcome.status, "unrouted");
     }
 
     #[test]
@@ -368,6 +415,7 @@ mod tests {
             (None, "consent_unknown"),
             (None, "consent_refused"),
             (None, "too_old"),
+            (None, "no_such_destination"),
             (None, "missing_identity"),
             (None, "insufficient_identity"),
             (None, "missing_event_source_url"),

@@ -31,8 +31,8 @@ pub(crate) enum Error {
     /// The argument of the function of this name is no row of a conversion view.
     #[error("{0} must be given a row of a conversion view")]
     NotARow(&'static str),
-    /// Of a table or view.
-    #[error("permission denied to read the relation")]
+    /// A table or view is not the caller's.
+    #[error("only the owner of the relation and members of that role may look at its rows here")]
     NotReadable,
     /// Reading a table or view fails, with the name of an SQLSTATE.
     #[error("the relation cannot be read as its owner: {0}")]
@@ -112,7 +112,10 @@ impl Error {
             Self::NotARow(function) => {
                 format!("select x.* from shop.purchases p, capi.{function}(p) x;")
             }
-            Self::NotReadable => "Grant select on it to the caller.".into(),
+            Self::NotReadable => {
+                "It is read as its owner, past any policy. Let a member of the owner's role ask."
+                    .into()
+            }
             Self::ReadFailed(_) => {
                 "It is read with search_path pg_catalog and row_security off; query it as its \
                  owner to see the error."

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use capi_core::capture::{Options, Row};
 use capi_core::explain::{self, Survey};
-use capi_core::identity::PLATFORMS;
+use capi_core::identity::{self, PLATFORMS};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, spi};
@@ -49,7 +49,7 @@ fn explain_match(
         return Err(Error::NotARow("explain_match").into());
     }
     let row = Row::from_object(row);
-    let (options, now) = (Options::from_json(&options.0), clock::now());
+    let (options, now) = (read_options(&options)?, clock::now());
     let fields = explain::fields(&row, &options, now, platform);
     let outcome = explain::outcome(row, &options, now, Some(platform));
     let of = platform.to_owned();
@@ -111,20 +111,20 @@ fn survey(
     >,
     ErrorReport,
 > {
-    let relation = Relation::open(view)?;
-    let query = format!(
-        "select to_jsonb(v)::text from {} v order by v.event_time desc nulls last limit {sample}",
-        relation.name
-    );
-    let rows = match relation.read(&query, &[]) {
+    let options = read_options(&options)?;
+    let Some(relation) = Relation::open(view)? else {
+        let line = ("denied", None, 0, None, None, JsonB(json!({})));
+        return Ok(TableIterator::new(vec![line]));
+    };
+    let rows = match relation.read(&relation.latest(sample), &[]) {
         Ok(rows) => rows,
         Err(failure) => {
             let reasons = json!({ guard::condition(failure.code()): 1 });
             let line = ("failed", None, 0, None, None, JsonB(reasons));
-            return Ok(TableIterator::new(std::iter::once(line).collect::<Vec<_>>()));
+            return Ok(TableIterator::new(vec![line]));
         }
     };
-    let (options, now) = (Options::from_json(&options.0), clock::now());
+    let now = clock::now();
     let mut survey = Survey::default();
     for row in rows {
         if let Ok(Value::Object(row)) = serde_json::from_str(&row) {
@@ -139,7 +139,8 @@ fn survey(
         .into_iter()
         .filter(|(_, tally)| tally.present > 0)
         .map(|(field, tally)| {
-            let (present, used) = (Some(count(tally.present)), Some(count(tally.used)));
+            let share = |rows| tally.matches.then(|| count(rows));
+            let (present, used) = (share(tally.present), share(tally.used));
             ("field", Some(field), sampled, present, used, JsonB(json!(tally.reasons)))
         })
         .collect();
@@ -163,13 +164,11 @@ fn unknown_contents(
     sample: i64,
 ) -> Result<TableIterator<'static, (name!(content_id, String), name!(conversions, i64))>, ErrorReport>
 {
-    let view = Relation::open(view)?;
-    let catalogue = Relation::open(catalogue)?;
-    let query = format!(
-        "select to_jsonb(v)::text from {} v order by v.event_time desc nulls last limit {sample}",
-        view.name
-    );
-    let rows = view.read(&query, &[]).map_err(|f| Error::ReadFailed(guard::condition(f.code())))?;
+    let view = Relation::open(view)?.ok_or(Error::NotReadable)?;
+    let catalogue = Relation::open(catalogue)?.ok_or(Error::NotReadable)?;
+    let rows = view
+        .read(&view.latest(sample), &[])
+        .map_err(|f| Error::ReadFailed(guard::condition(f.code())))?;
     let mut conversions: BTreeMap<String, i64> = BTreeMap::new();
     for row in rows {
         let Ok(Value::Object(row)) = serde_json::from_str(&row) else { continue };
@@ -193,8 +192,17 @@ fn unknown_contents(
     })))
 }
 
-/// A table or view that the caller may read. It is read as its owner, so that what a view calls
-/// runs with nobody else's rights.
+fn read_options(options: &JsonB) -> Result<Options, Error> {
+    let country = options.0.get("default_country").and_then(Value::as_str);
+    if country.is_some_and(|country| identity::country_code(country).is_err()) {
+        return Err(Error::UnknownCountry);
+    }
+    Ok(Options::from_json(&options.0))
+}
+
+/// A table or view of the caller's, or of a role that he is a member of. It is read as its owner,
+/// so that what a view calls runs with nobody else's rights; and only by those who are the owner
+/// anyway, since as the owner no policy hides a row.
 struct Relation {
     /// Quoted and qualified.
     name: String,
@@ -202,26 +210,27 @@ struct Relation {
 }
 
 impl Relation {
-    fn open(relation: pg_sys::Oid) -> Result<Self, Error> {
-        // SAFETY: plain catalog look-ups.
-        let readable = unsafe {
-            pg_sys::pg_class_aclcheck(
-                relation,
-                pg_sys::GetUserId(),
-                pg_sys::AclMode::from(pg_sys::ACL_SELECT),
-            ) == pg_sys::AclResult::ACLCHECK_OK
-        };
-        if !readable {
-            return Err(Error::NotReadable);
-        }
+    /// `None` where it is another's.
+    fn open(relation: pg_sys::Oid) -> Result<Option<Self>, Error> {
         let query = "select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relowner
             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where c.oid = $1";
         let found = Spi::get_two_with_args::<String, pg_sys::Oid>(query, &[relation.into()]);
-        match found {
-            Ok((Some(name), Some(owner))) => Ok(Self { name, owner }),
-            _ => Err(Error::NotReadable),
-        }
+        let Ok((Some(name), Some(owner))) = found else { return Err(Error::NotReadable) };
+        // SAFETY: plain catalog look-ups.
+        let is_owner = unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), owner) };
+        Ok(is_owner.then_some(Self { name, owner }))
+    }
+
+    /// The query of a view's latest rows. What is selected is built for those alone, and an index
+    /// on the time serves.
+    fn latest(&self, sample: i64) -> String {
+        format!(
+            "select to_jsonb(v)::text from (
+                select * from {} v where v.event_time is not null
+                order by v.event_time desc limit {sample}) v",
+            self.name
+        )
     }
 
     /// The first column of a query, in a subtransaction that is undone: whatever a view's

@@ -104,6 +104,11 @@ begin
         from survey s
         where s.kind = 'failed'
         union all
+        select 'info', null, 'its rows were not sampled: only the view''s owner and members of that role may look at them',
+            'The view is read as its owner, past any policy.', null, null, null
+        from survey s
+        where s.kind = 'denied'
+        union all
         select 'info', null, 'the view shows no row; nothing could be sampled', null, null, null, null
         where not exists (select from survey)
     )

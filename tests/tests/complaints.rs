@@ -77,7 +77,7 @@ async fn modified_click_ids() {
     let given = shop.get("select fbc from own.sale where id = 1").await;
     assert_eq!(stored(1).await, given, "byte for byte");
     let clicked =
-        "select (extract(epoch from clicked_at) * 1000)::bigint from own.sale where id = 2";
+        "select floor(extract(epoch from clicked_at) * 1000)::bigint from own.sale where id = 2";
     assert_eq!(stored(2).await, format!("fb.1.{}.IwAR2xYz-_AbC", shop.get(clicked).await));
     assert_eq!(stored(3).await, shop.get("select fbclid from own.sale where id = 3").await);
     assert_eq!(stored(4).await, cookie);

@@ -110,6 +110,7 @@ async fn a_view_that_cannot_be_swept_says_so() {
         )
         .await;
     unseen(&database, "values (1, null, clock_timestamp())").await;
+    database.run("set capi.time_budget = '20ms'").await;
     while database.get("select capi.maintain() ->> 'more'").await == "true" {}
     let trouble = database.get("select trouble from capi.sweeps").await;
     assert!(trouble.contains("not read within the time limit"), "{trouble}");

@@ -137,3 +137,20 @@ async fn untrack_and_track_keep_the_history() {
     assert_eq!(database.get(keys).await, "1 2 3");
     assert_eq!(database.count("select count(distinct source) from capi.outbox").await, 1);
 }
+
+#[tokio::test]
+async fn a_view_too_slow_for_the_budget_is_not_tracked() {
+    let database = tracked().await;
+    database
+        .run(
+            "insert into own.sale (id) values (1); set capi.time_budget = '20ms';
+            create or replace function own.fee(total numeric) returns numeric language sql set search_path = ''
+                as 'select total from pg_sleep(300)'",
+        )
+        .await;
+    let problem = "select problem from capi.revalidate()";
+    assert!(database.get(problem).await.contains("ten times capi.time_budget"));
+    let refusal =
+        database.refused("select capi.track('own.sale', conversions => 'own.conversion')").await;
+    assert!(refusal.message.contains("ten times capi.time_budget"), "{refusal:?}");
+}

@@ -44,20 +44,26 @@ pub(super) fn drain() {
 /// Captures one row of a source and rolls it back; returns what went wrong.
 pub(super) fn trial(id: i32) -> Option<String> {
     source::refresh();
-    let outcome = subtransaction(Ending::Undo, || {
-        framed(|| {
-            let source = source::get(id).expect("track has just written it");
-            match source.some_key() {
-                Ok(Some(key)) => drop(capture_chunk(&source, &key, false)),
-                // An empty view: reading no keys still checks names, types and rights.
-                Ok(None) => drop(capture_chunk(&source, &source.no_keys(), false)),
-                Err(e) => pgrx::error!("view cannot be read: {e}"),
-            };
-        });
+    // A row that takes longer is never captured; caches may be cold here.
+    let (outcome, late) = limited(gucs::time_budget() * 10, || {
+        subtransaction(Ending::Undo, || {
+            framed(|| {
+                let source = source::get(id).expect("track has just written it");
+                match source.some_key() {
+                    Ok(Some(key)) => drop(capture_chunk(&source, &key, false)),
+                    // An empty view: reading no keys still checks names, types and rights.
+                    Ok(None) => drop(capture_chunk(&source, &source.no_keys(), false)),
+                    Err(e) => pgrx::error!("view cannot be read: {e}"),
+                };
+            });
+        })
     });
     // What the trial loaded was loaded inside what has been undone.
     source::forget();
     let failure = outcome.err()?;
+    if late && failure.is_cancel() {
+        return Some("one row took ten times capi.time_budget to read".into());
+    }
     if failure.must_not_be_swallowed() {
         failure.rethrow();
     }
