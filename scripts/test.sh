@@ -15,6 +15,7 @@ scripts/phones.sh
 install_extension
 build_sidecar
 scripts/sdk.sh
+scripts/cookbook-shop.sh --installed
 say "end to end: a private Postgres, the sidecar, and the fake platform on loopback"
 cargo test -q -p capi-tests
 

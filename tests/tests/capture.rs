@@ -2,6 +2,7 @@
 //! application does; and the order commits, whatever becomes of the capture.
 
 use bytes::Bytes;
+use capi_tests::cluster::Cluster;
 use capi_tests::database::{Database, Session};
 use capi_tests::leaks::relations_with;
 use capi_tests::patience::eventually;
@@ -675,6 +676,13 @@ async fn children_by_inheritance_are_captured() {
     database.run(&OWN.track()).await;
     database.run("insert into own.child values (4, 'x')").await;
     assert_eq!(captured_keys(&database).await, "4");
+    // One that is made later has no triggers until the next tracking.
+    database.run("create table own.late () inherits (own.sale)").await;
+    database.run("insert into own.late values (5, 'x')").await;
+    assert_eq!(captured_keys(&database).await, "4");
+    database.run(&OWN.track()).await;
+    database.run("update own.late set note = 'y'").await;
+    assert_eq!(captured_keys(&database).await, "4 5");
 }
 
 #[tokio::test]
@@ -1004,4 +1012,253 @@ async fn on_error_abort_refuses_the_order() {
     assert_eq!(own.column("select id from own.sale").await, ["1"]);
     assert_eq!(captured_keys(&own).await, "1");
     assert_eq!(errors(&own).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_serialisation_failure_reaches_a_serializable_order() {
+    let own = Own { value: "public.busy(s.note)", ..OWN };
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create function public.busy(note text) returns numeric language plpgsql set search_path = '' as $$
+            begin
+                if note = 'busy' then raise exception 'could not serialize' using errcode = '40001'; end if;
+                return 5;
+            end $$",
+        )
+        .await;
+    own.make(&database).await;
+    database.run(&own.track()).await;
+    let order =
+        "begin isolation level serializable; insert into own.sale values (1, 'busy'); commit";
+    assert_eq!(database.refused(order).await.code, "40001");
+    database.run("rollback").await;
+    assert_eq!(database.count("select count(*) from own.sale").await, 0);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Statements of every kind, and what they lock
+// ---------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn merges_and_upserts_are_captured() {
+    let own = Own { options: ", on_columns => '{note}'", ..OWN }.tracked().await;
+    let merge = "merge into own.sale s using (values (1, 'a'), (2, 'b')) v (id, note) on s.id = v.id
+        when matched then update set note = v.note when not matched then insert values (v.id, v.note)";
+    own.run(merge).await;
+    own.run(merge).await;
+    let upsert = "insert into own.sale values (2, 'x'), (3, 'y') on conflict (id) do update set note = excluded.note";
+    own.run(upsert).await;
+    assert_eq!(captured_keys(&own).await, "1 2 3");
+    // The update of a merge and of an upsert, where the row was not captured before.
+    for (id, statement) in
+        [(4, merge.replace("(1, 'a')", "(4, 'a')")), (5, upsert.replace("(2,", "(5,"))]
+    {
+        own.run(&format!(
+            "set capi.capture = off; insert into own.sale values ({id}, ''); reset capi.capture; {statement}"
+        ))
+        .await;
+    }
+    assert_eq!(captured_keys(&own).await, "1 2 3 4 5");
+    assert_eq!(errors(&own).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_table_that_changed_cannot_be_altered_before_its_capture() {
+    let own = OWN.tracked().await;
+    for (id, statement) in
+        [(1, "alter table own.sale add column more text"), (2, "truncate own.sale")]
+    {
+        let insert = format!("insert into own.sale values ({id})");
+        let refusal = own.refused(&format!("begin; {insert}; {statement}")).await;
+        assert!(refusal.message.contains("pending trigger events"), "{refusal:?}");
+        own.run("rollback").await;
+        own.run(&format!("begin; {insert}; set constraints all immediate; {statement}; commit"))
+            .await;
+    }
+    assert_eq!(captured_keys(&own).await, "1 2");
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_keeps_its_event_and_one_that_never_was_has_none() {
+    let own = OWN.tracked().await;
+    own.run("insert into own.sale values (1), (2)").await;
+    own.run("delete from own.sale where id = 1; truncate own.sale").await;
+    own.run("begin; insert into own.sale values (3); delete from own.sale; commit").await;
+    assert_eq!(captured_keys(&own).await, "1 2");
+    assert_eq!(errors(&own).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_deferred_trigger_of_the_application_writes_is_in_the_event() {
+    let own = Own { value: "coalesce(s.note::numeric, 5)", ..OWN }.tracked().await;
+    own.run(
+        "create function own.late() returns trigger language plpgsql as $$
+        begin update own.sale set note = '7' where id = new.id; return null; end $$",
+    )
+    .await;
+    // Triggers fire in the order of their names: before ours, and after it.
+    for (name, id) in [("a", 1), ("z", 2)] {
+        own.run(&format!(
+            "create constraint trigger {name} after insert on own.sale deferrable initially deferred
+                for each row execute function own.late()"
+        ))
+        .await;
+        own.run(&format!("insert into own.sale values ({id})")).await;
+        own.run(&format!("drop trigger {name} on own.sale")).await;
+    }
+    assert_eq!(own.column("select value from capi.outbox order by id").await, ["7", "7"]);
+}
+
+#[tokio::test]
+async fn a_key_that_changes_makes_another_event_or_an_error() {
+    let own = OWN.tracked().await;
+    own.run("insert into own.sale values (1)").await;
+    own.run("update own.sale set id = 2").await;
+    assert_eq!(
+        own.column("select event_id from capi.outbox order by id").await,
+        ["sale-1", "sale-2"]
+    );
+    let own = Own { event_id: "s.note", ..OWN }.tracked().await;
+    own.run("insert into own.sale values (1, 'its-id')").await;
+    own.run("update own.sale set id = 2").await;
+    assert_eq!(captured_keys(&own).await, "1");
+    assert_eq!(errors(&own).await, ["2 23505 event_id_of_another_row event_id open"]);
+}
+
+#[tokio::test]
+async fn what_was_captured_is_not_written_again() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    buy(&shop, c).await;
+    let written = "select string_agg(t::text, ' ') from (
+        select xmin, xmax, ctid from capi.outbox union all select xmin, xmax, ctid from capi.event_key
+        union all select xmin, xmax, ctid from capi.capture_error) t";
+    let before = shop.get(written).await;
+    shop.run("update shop.orders set shipped_at = clock_timestamp(), status = 'shipped'").await;
+    assert_eq!(shop.get(written).await, before);
+}
+
+/// Locks of this session on tables of a schema, each as `table mode`.
+async fn locks(session: &Session, schema: &str) -> Vec<String> {
+    session
+        .column(&format!(
+            "select distinct c.relname || ' ' || l.mode from pg_locks l
+            join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+            where l.pid = pg_backend_pid() and l.database = (select oid from pg_database where datname = current_database())
+                and n.nspname = '{schema}' and c.relkind in ('r', 'p', 'v') order by 1"
+        ))
+        .await
+}
+
+#[tokio::test]
+async fn a_capture_holds_the_locks_of_a_reader_and_a_writer() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    buy(&shop, c).await;
+    let order = paid_order(c, "3", "EUR");
+    shop.run(&format!("begin; {order}")).await;
+    assert_eq!(locks(&shop, "capi").await, [""; 0], "nothing before the commit");
+    shop.run("set constraints all immediate").await;
+    let held = [locks(&shop, "shop").await, locks(&shop, "capi").await].concat();
+    let weak = ["AccessShareLock", "RowShareLock", "RowExclusiveLock"];
+    assert!(held.iter().all(|lock| weak.iter().any(|mode| lock.ends_with(mode))), "{held:?}");
+    for lock in
+        ["orders RowExclusiveLock", "purchases AccessShareLock", "event_key RowExclusiveLock"]
+    {
+        assert!(held.iter().any(|held| held == lock), "{lock}: {held:?}");
+    }
+    shop.run("commit").await;
+}
+
+#[tokio::test]
+async fn tracking_keeps_writers_out_and_readers_only_where_a_trigger_changes() {
+    let shop = tracked_shop().await;
+    let track = |options: &str| {
+        format!(
+            "begin; select capi.track('shop.orders', conversions => 'shop.purchases', destinations => '{{meta-eu}}'{options})"
+        )
+    };
+    let of_orders = async || {
+        let held = locks(&shop, "shop").await;
+        shop.run("rollback").await;
+        held.into_iter().filter(|lock| lock.starts_with("orders ")).collect::<Vec<_>>()
+    };
+    // Again with the same options: the triggers stay.
+    shop.run(&track("")).await;
+    assert_eq!(of_orders().await, ["orders AccessShareLock"]);
+    shop.run(&track(", only_if => 'new.paid_at is not null'")).await;
+    assert!(of_orders().await.contains(&"orders AccessExclusiveLock".to_owned()));
+    shop.run("begin; select capi.untrack('shop.orders')").await;
+    assert_eq!(of_orders().await, [""; 0]);
+    // For the first time.
+    shop.run(
+        "drop trigger capi_1_insert on shop.orders; drop trigger capi_1_update on shop.orders",
+    )
+    .await;
+    shop.run(&track("")).await;
+    let first = of_orders().await;
+    assert!(first.contains(&"orders ShareRowExclusiveLock".to_owned()), "{first:?}");
+    assert!(!first.contains(&"orders AccessExclusiveLock".to_owned()), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_disabled_trigger_is_made_up_for_by_the_sweep() {
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    shop.run("alter table shop.orders disable trigger user").await;
+    let order = buy(&shop, c).await;
+    assert_eq!(captured(&shop).await, 0);
+    shop.run("alter table shop.orders enable trigger user; select capi.sweep('shop.orders')").await;
+    assert_eq!(captured_keys(&shop).await, order.to_string());
+}
+
+#[tokio::test]
+async fn a_trigger_that_is_replaced_after_a_change_loses_its_capture_to_the_sweep() {
+    let own = Own { columns: ", note text, at timestamptz default clock_timestamp()", ..OWN };
+    let own = own.tracked().await;
+    let track = own.get("select capi.track('own.sale', conversions => 'own.conversion')").await;
+    assert!(track.contains("source 1"), "{track}");
+    own.run(
+        "begin; insert into own.sale values (1, 'x');
+        select capi.track('own.sale', conversions => 'own.conversion', only_if => 'new.note is not null'); commit",
+    )
+    .await;
+    assert_eq!(captured(&own).await, 0, "Postgres forgets the event with the trigger");
+    own.run("select capi.sweep('own.sale')").await;
+    assert_eq!(captured_keys(&own).await, "1");
+}
+
+#[tokio::test]
+async fn a_subscriber_does_not_capture_what_is_replicated() {
+    static CLUSTER: std::sync::OnceLock<Cluster> = std::sync::OnceLock::new();
+    let cluster = CLUSTER.get_or_init(|| Cluster::start("fsync = off\nwal_level = logical"));
+    let (publisher, subscriber) = (Database::on(cluster).await, Database::on(cluster).await);
+    for database in [&publisher, &subscriber] {
+        OWN.make(database).await;
+        database.run(&OWN.track()).await;
+    }
+    publisher.run("create publication sales for table own.sale").await;
+    publisher.run("select pg_create_logical_replication_slot('sales', 'pgoutput')").await;
+    let from = publisher.url("postgres");
+    subscriber
+        .run(&format!(
+            "create subscription sales connection '{from}' publication sales with (create_slot = false, copy_data = false)"
+        ))
+        .await;
+    publisher.run("insert into own.sale values (1)").await;
+    eventually("the row is replicated", 30, async || {
+        match subscriber.count("select count(*) from own.sale").await {
+            1 => Ok(()),
+            n => Err(n.to_string()),
+        }
+    })
+    .await;
+    assert_eq!((captured(&publisher).await, captured(&subscriber).await), (1, 0));
+    // What a session changes there is captured, and the sweep takes the replicated row as missed.
+    subscriber.run("insert into own.sale values (2)").await;
+    assert_eq!(captured_keys(&subscriber).await, "2");
+    subscriber.run("select capi.sweep()").await;
+    assert_eq!(captured_keys(&subscriber).await, "1 2");
+    subscriber.run("alter subscription sales disable; alter subscription sales set (slot_name = none); drop subscription sales").await;
 }

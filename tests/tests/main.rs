@@ -7,6 +7,7 @@ mod complaints;
 mod completeness;
 mod consent;
 mod contract;
+mod cookbook;
 mod crash;
 mod delivery;
 mod dump;
