@@ -254,6 +254,8 @@ pub const BOOK: &[Rule] = &[
         in_clear: NAMES_IN_CLEAR,
         examples: &[
             gives("O'Brien", "obrien"),
+            gives("O´Brien", "obrien"),
+            gives("ΝΙΚΟΣ ΠΑΠΑΣ", "νικοσπαπας"),
             gives("van der Berg", "vanderberg"),
             gives("van der Berg", "van der Berg").on("linkedin"),
             gives("ÉTIENNE", "étienne"),
@@ -317,6 +319,7 @@ pub const BOOK: &[Rule] = &[
         examples: &[
             gives("São Paulo", "sãopaulo"),
             gives("Coeur d'Alene", "coeurdalene"),
+            gives("L´Aquila", "laquila"),
             gives("東京", "東京"),
             gives("29 Palms", "29palms"),
             gives("Seattle 98121", "seattle").zip("98121"),
@@ -338,6 +341,7 @@ pub const BOOK: &[Rule] = &[
         examples: &[
             gives("California", "ca"),
             gives("US-CA", "ca").country("US"),
+            gives("Hawaiʻi", "hi").country("US"),
             gives("Québec", "qc").country("CA"),
             gives("West Virginia, USA", "wv"),
             gives("New South Wales", "newsouthwales").country("AU"),
