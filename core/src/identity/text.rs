@@ -206,9 +206,24 @@ mod tests {
     #[test]
     fn what_shows_nothing_goes() {
         for unseen in [
-            "\u{ad}", "\u{34f}", "\u{115f}", "\u{1160}", "\u{17b4}", "\u{180e}", "\u{200b}",
-            "\u{2060}", "\u{2800}", "\u{3164}", "\u{fe0f}", "\u{ffa0}", "\u{e0100}", "\u{1}",
-            "\u{7f}", "\u{9b}", "\u{200d}", "\u{200c}",
+            "\u{ad}",
+            "\u{34f}",
+            "\u{115f}",
+            "\u{1160}",
+            "\u{17b4}",
+            "\u{180e}",
+            "\u{200b}",
+            "\u{2060}",
+            "\u{2800}",
+            "\u{3164}",
+            "\u{fe0f}",
+            "\u{ffa0}",
+            "\u{e0100}",
+            "\u{1}",
+            "\u{7f}",
+            "\u{9b}",
+            "\u{200d}",
+            "\u{200c}",
         ] {
             assert_eq!(fold(&format!("Ja{unseen}ne {unseen}")), "jane", "{unseen:?}");
             assert_eq!(fold(unseen), "", "{unseen:?}");
@@ -227,7 +242,8 @@ mod tests {
 
     #[test]
     fn signs_typed_for_an_apostrophe_or_a_hyphen_are_punctuation() {
-        for sign in "'`´’‘ʹʻʼʽʾʿˈˊ′−-–—‐‑＇｀－・·，．～＋".chars() {
+        for sign in "'`´’‘ʹʻʼʽʾʿˈˊ′−-–—‐‑＇｀－・·，．～＋".chars()
+        {
             assert!(is_punctuation(sign), "{sign} {:x}", sign as u32);
             assert!(!is_word(sign) && !is_letter(sign), "{sign}");
         }
