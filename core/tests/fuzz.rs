@@ -15,7 +15,7 @@ use capi_core::time::Timestamp;
 use serde_json::{Value, json};
 
 /// What people, programs and attackers put into columns.
-const TOKENS: [&str; 56] = [
+const TOKENS: [&str; 64] = [
     "",
     " ",
     "\t",
@@ -29,6 +29,14 @@ const TOKENS: [&str; 56] = [
     "\u{301}",
     "\u{fe0f}",
     "\u{202e}",
+    "\u{200d}",
+    "\u{3164}",
+    "\u{2800}",
+    "\u{34f}",
+    "´",
+    "ʼ",
+    "−",
+    "ー",
     "İ",
     "ß",
     "ﬁ",

@@ -25,7 +25,8 @@ fn values(identifier: Identifier) -> BoxedStrategy<String> {
         ]
         .boxed(),
         Identifier::FirstName | Identifier::LastName => prop_oneof![
-            "[\\p{L}\\p{M}'’. -]{1,16}",
+            "[\\p{L}\\p{M}'’´ʼʻ−. -]{1,16}",
+            "[Α-Ωα-ως '-]{1,16}",
             "((Mr|Mrs|Ms|Dr)\\.[ ]?){0,3}[A-Za-zÀ-ž '-]{0,12}(,? (Jr\\.?|Sr|III|PhD|2nd)){0,3}",
         ]
         .boxed(),

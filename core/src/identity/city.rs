@@ -24,7 +24,7 @@ impl<'a> City<'a> {
         if placeholder::is_placeholder(Identifier::City, &folded) {
             return Err(DropReason::Placeholder);
         }
-        let mut city = text::retain(folded, text::is_word);
+        let mut city = text::fold_only(value, text::is_word);
         if let Some(end) = zip.and_then(|zip| without_zip(&city, zip)) {
             city = match city {
                 Cow::Borrowed(city) => Cow::Borrowed(&city[..end]),
@@ -72,6 +72,10 @@ mod tests {
             ("東京", "東京"),
             ("29 Palms", "29palms"),
             ("St. Louis", "stlouis"),
+            ("L´Aquila", "laquila"),
+            ("Lʼviv", "lviv"),
+            ("Stratford−upon−Avon", "stratforduponavon"),
+            ("ΑΓΙΟΣ ΝΙΚΟΛΑΟΣ", "αγιοσνικολαος"),
             ("Paris ❤\u{fe0f}", "paris"),
         ] {
             assert_eq!(city(value, None).as_deref(), Ok(expected));

@@ -76,6 +76,7 @@ impl DateOfBirth {
 }
 
 fn read(text: &str, order: Option<DateOrder>) -> Result<Date, DropReason> {
+    let text = alone(text).ok_or(DropReason::Malformed)?;
     let mut parts = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(all), None, ..) if all.len() == 8 => {
@@ -98,6 +99,26 @@ fn read(text: &str, order: Option<DateOrder>) -> Result<Date, DropReason> {
         }
         _ => Err(DropReason::Malformed),
     }
+}
+
+/// The digits and what stands between them, if that is only a date.
+///
+/// A letter between or behind the digits says something else of them: `1997-W07-7` is a week,
+/// `1997-02-16BC` another era. Words in front (`born: …`) and a note in parentheses behind it
+/// (`(mm/dd/yyyy)`) say nothing, nor do the signs of year, month and day.
+fn alone(text: &str) -> Option<&str> {
+    let start = text.find(|c: char| c.is_ascii_digit())?;
+    let (words, date) = text.split_at(start);
+    let date = match date.split_once('(') {
+        Some((date, note)) if note.ends_with(')') => date,
+        _ => date,
+    };
+    let is_sign = |c: char| matches!(c, '年' | '月' | '日' | '년' | '월' | '일');
+    let separates = |c: char| is_sign(c) || !text::is_word(c);
+    let apart = |c: char| c != '-' && !text::is_word(c);
+    (words.chars().next_back().is_none_or(apart)
+        && date.chars().all(|c| c.is_ascii_digit() || separates(c)))
+    .then_some(date)
 }
 
 fn real(year: &str, month: &str, day: &str) -> Option<Date> {
@@ -135,6 +156,17 @@ mod tests {
         for value in ["1997-02-16", "2/16/1997", "16.2.1997", "19970216", "1997-02-16T00:00:00"] {
             assert_eq!(parse(value).as_deref(), Ok("19970216"), "{value}");
         }
+        for value in [
+            "1997年2月16日",
+            "1997년 2월 16일",
+            "16. 2. 1997.",
+            "born 1997-02-16",
+            "1997_02_16",
+            "2/16/1997 (mm/dd/yyyy)",
+            "1997-02-16 00:00:00+00",
+        ] {
+            assert_eq!(parse(value).as_deref(), Ok("19970216"), "{value}");
+        }
         assert_eq!(parse("02/03/1997"), Err(DropReason::Ambiguous));
         assert_eq!(parse("1997-02-30"), Err(DropReason::ImpossibleDate));
         assert_eq!(parse("05/05/1997").as_deref(), Ok("19970505"));
@@ -162,6 +194,21 @@ mod tests {
             assert_eq!(parse(value), Err(DropReason::ImpossibleDate), "{value}");
         }
         for value in ["97-02-16", "12/31/90", "1990", "Dec 31, 1990", "1990-12-31 10:00:00"] {
+            assert_eq!(parse(value), Err(DropReason::Malformed), "{value}");
+        }
+        for value in [
+            "1997-W07-7",
+            "1997W077",
+            "1997-02-16BC",
+            "1997-02-16 BC",
+            "19970216 AD",
+            "AD1997-02-16",
+            "-1997-02-16",
+            "1997-02-16T10",
+            "16th 02 1997",
+            "２-16-1997",
+            "1997-02-16 (x) 1",
+        ] {
             assert_eq!(parse(value), Err(DropReason::Malformed), "{value}");
         }
         let today = Date::from_calendar_date(2026, Month::March, 1).expect("a day");

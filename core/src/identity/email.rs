@@ -32,6 +32,10 @@ impl<'a> Email<'a> {
         if placeholder::is_placeholder(Identifier::Email, &text) {
             return Err(DropReason::Placeholder);
         }
+        // Folding drops them as unseen, and an address with one is a program's mistake.
+        if value.trim().contains(char::is_control) {
+            return Err(DropReason::Malformed);
+        }
         let (local, domain) = text.split_once('@').ok_or(DropReason::Malformed)?;
         if local.is_empty() || !is_local(local) || !is_domain(domain) {
             return Err(DropReason::Malformed);

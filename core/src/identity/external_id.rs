@@ -23,7 +23,7 @@ impl<'a> ExternalId<'a> {
         if placeholder::is_placeholder(Identifier::ExternalId, &folded) {
             return Err(DropReason::Placeholder);
         }
-        let folded = text::retain(folded, |c| !c.is_whitespace());
+        let folded = text::fold_only(value, |c| !c.is_whitespace());
         if folded.is_empty() {
             return Err(DropReason::Empty);
         }
@@ -59,5 +59,6 @@ mod tests {
             assert_eq!(ExternalId::parse(value), Err(DropReason::Placeholder), "{value}");
         }
         assert_eq!(ExternalId::parse("0").expect("an id").as_str(), "0");
+        assert_eq!(ExternalId::parse("ΝΙΚΟΣ ΠΑΠΑΣ").expect("an id").as_str(), "νικοσπαπας");
     }
 }

@@ -46,10 +46,10 @@ impl<'a> Name<'a> {
         if placeholder::is_placeholder(identifier, &folded) {
             return Err(DropReason::Placeholder);
         }
-        let squeezed = text::squeeze(folded.clone());
-        if squeezed.is_empty() {
+        if folded.is_empty() {
             return Err(DropReason::Empty);
         }
+        let squeezed = text::fold_only(value, text::is_squeezed);
         Ok(Self { folded, squeezed, is_last })
     }
 
@@ -138,6 +138,16 @@ mod tests {
             ("정", "정"),
             (" Valéry ", "valéry"),
             ("ÉMILE", "émile"),
+            ("ΝΙΚΟΣ ΠΑΠΑΣ", "νικοσπαπας"),
+            ("O´Brien", "obrien"),
+            ("OʼBrien", "obrien"),
+            ("O`Brien", "obrien"),
+            ("Ｏ＇Ｂｒｉｅｎ", "ｏｂｒｉｅｎ"),
+            ("D´Angelo", "dangelo"),
+            ("Kaʻiulani", "kaiulani"),
+            ("Mary−Ann", "maryann"),
+            ("Gal·la", "galla"),
+            ("ジョー", "ジョー"),
         ] {
             assert_eq!(Name::parse_first(value).expect(value).as_str(), expected);
         }

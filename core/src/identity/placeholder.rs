@@ -109,9 +109,7 @@ pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
     use Identifier::{City, Country, FirstName, LastName, State};
     // Nothing but punctuation identifies nobody, whatever the platform would make of it.
     // Joiners, which shape letters, are nothing without one.
-    let says_nothing = |c: char| {
-        text::is_blank(c) || text::is_punctuation(c) || matches!(c, '\u{200c}' | '\u{200d}')
-    };
+    let says_nothing = |c: char| text::is_blank(c) || text::is_punctuation(c) || text::is_joiner(c);
     if !folded.is_empty() && folded.chars().all(says_nothing) {
         return true;
     }

@@ -137,7 +137,11 @@ fn what_nobody_sees_changes_no_digest() {
     ] {
         let dirty = format!("\u{feff}{}\u{200b}{}\u{202c}", &clean[..1], &clean[1..]);
         assert_eq!(text(identifier, &dirty, "meta").as_deref(), Ok(clean), "{identifier:?}");
-        assert_eq!(text(identifier, "\u{200b}", "meta"), Err(DropReason::Empty), "{identifier:?}");
+        for nothing in ["\u{200b}", "\u{3164}", "\u{2800}", "\u{115f}\u{1160}", "\u{fe0f}", "\u{1}"]
+        {
+            let dropped = text(identifier, nothing, "meta");
+            assert_eq!(dropped, Err(DropReason::Empty), "{identifier:?} {nothing:?}");
+        }
     }
 }
 

@@ -21,7 +21,7 @@ super::opaque_debug!(Zip<'_>);
 impl<'a> Zip<'a> {
     /// Parses a postal code of a country (alpha-2, lower case), if that is known.
     pub fn parse(value: &'a str, country: Option<&str>) -> Result<Self, DropReason> {
-        let folded = text::fold(value);
+        let folded = fold(value);
         if folded.is_empty() {
             return Err(DropReason::Empty);
         }
@@ -29,14 +29,14 @@ impl<'a> Zip<'a> {
             return Err(DropReason::Placeholder);
         }
         let has_zip_plus_4 = is_zip_plus_4(&folded);
-        let bare = text::retain(folded, |c| !c.is_whitespace() && !is_dash(c));
+        let bare = text::retain(folded, is_bare);
         // Meta's builder takes no single character for a code either.
         if bare.chars().nth(1).is_none() || !bare.chars().any(text::is_word) {
             return Err(DropReason::Malformed);
         }
         let mut kept = bare.len();
         if country == Some("us") {
-            if bare.len() < 5 || !bare.bytes().all(|b| b.is_ascii_digit()) {
+            if !matches!(bare.len(), 5 | 9) || !bare.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(DropReason::Malformed);
             }
             kept = 5;
@@ -51,7 +51,7 @@ impl<'a> Zip<'a> {
 
     /// Spaces and dashes removed, unchecked: to find the code at the end of a city.
     pub(super) fn bare(value: &str) -> Cow<'_, str> {
-        text::retain(text::fold(value), |c| !c.is_whitespace() && !is_dash(c))
+        text::retain(fold(value), is_bare)
     }
 
     /// Meta's form.
@@ -74,8 +74,30 @@ impl<'a> Zip<'a> {
     }
 }
 
+/// As every value, and full-width letters and digits as plain ones: a Japanese input method
+/// writes `１００－０００１`.
+fn fold(value: &str) -> Cow<'_, str> {
+    let folded = text::fold(value);
+    match folded.is_ascii() {
+        true => folded,
+        false => {
+            let narrow: String = folded.chars().map(text::narrow).collect();
+            Cow::Owned(text::fold(&narrow).into_owned())
+        }
+    }
+}
+
+/// Neither white space nor a dash nor the sign of the Japanese post.
+fn is_bare(c: char) -> bool {
+    !c.is_whitespace() && !is_dash(c) && c != '〒'
+}
+
+/// A dash, the minus sign, or the Japanese sign of a long vowel, which stands for a dash between
+/// digits.
 fn is_dash(c: char) -> bool {
-    c == '-' || (!c.is_ascii() && c.general_category() == GeneralCategory::DashPunctuation)
+    c == '-'
+        || matches!(c, '\u{2212}' | '\u{30fc}' | '\u{ff70}')
+        || (!c.is_ascii() && c.general_category() == GeneralCategory::DashPunctuation)
 }
 
 /// Five digits, a dash, four digits: an American code whatever the country says.
@@ -104,16 +126,29 @@ mod tests {
             ("00-950", "pl", "00950"),
             ("1000-205", "pt", "1000205"),
             ("K1A 0B1", "ca", "k1a0b1"),
+            ("94105\u{2212}1234", "us", "94105"),
+            ("94105\u{2013}1234", "", "94105"),
+            ("９４１０５－１２３４", "", "94105"),
+            ("ＳＷ１Ａ　１ＡＡ", "gb", "sw1a1aa"),
         ] {
-            assert_eq!(zip(value, country).as_deref(), Ok(expected));
+            assert_eq!(zip(value, country).as_deref(), Ok(expected), "{value}");
         }
-        assert_eq!(zip("9410", "us"), Err(DropReason::Malformed));
+        for value in ["100-0001", "〒100-0001", "100\u{2212}0001", "１００－０００１", "100ー0001"]
+        {
+            assert_eq!(zip(value, "jp").as_deref(), Ok("1000001"), "{value}");
+        }
+        for value in ["9410", "941051", "9410512", "94105-123", "94105-12345", "SW1A1"] {
+            assert_eq!(zip(value, "us"), Err(DropReason::Malformed), "{value}");
+        }
     }
 
     #[test]
     fn drops_what_is_no_code() {
         assert_eq!(zip(" - ", ""), Err(DropReason::Placeholder));
-        for (value, country) in [("00000", ""), ("00000-1234", ""), ("000001234", "us")] {
+        assert_eq!(zip("〒", "jp"), Err(DropReason::Malformed));
+        for (value, country) in
+            [("00000", ""), ("０００００", ""), ("00000-1234", ""), ("000001234", "us")]
+        {
             assert_eq!(zip(value, country), Err(DropReason::Placeholder), "{value}");
         }
         assert_eq!(zip("1", ""), Err(DropReason::Malformed));

@@ -254,6 +254,8 @@ pub const BOOK: &[Rule] = &[
         in_clear: NAMES_IN_CLEAR,
         examples: &[
             gives("O'Brien", "obrien"),
+            gives("O´Brien", "obrien"),
+            gives("ΝΙΚΟΣ ΠΑΠΑΣ", "νικοσπαπας"),
             gives("van der Berg", "vanderberg"),
             gives("van der Berg", "van der Berg").on("linkedin"),
             gives("ÉTIENNE", "étienne"),
@@ -289,7 +291,9 @@ pub const BOOK: &[Rule] = &[
         fields: &["date_of_birth"],
         rule: "A date, or text as `YYYY-MM-DD`, `YYYYMMDD`, or three parts of which only one \
                reading is a real day, the year with four digits; a calendar day from 1900 to the \
-               event. A source that says `date_order` (`dmy`, `mdy` or `ymd`) decides where \
+               event. Between and behind the digits nothing but separators, signs of year, month \
+               and day (`年月日`), a midnight or a note in parentheses; text with letters there \
+               is dropped. A source that says `date_order` (`dmy`, `mdy` or `ymd`) decides where \
                several readings are real.",
         forms: &[],
         in_clear: &[],
@@ -297,12 +301,15 @@ pub const BOOK: &[Rule] = &[
             gives("1997-02-16", "19970216"),
             gives("2/16/1997", "19970216"),
             gives("1997-02-16T00:00:00", "19970216"),
+            gives("1997年2月16日", "19970216"),
             gives("02/03/1997", "19970302").date_order("dmy"),
             gives("02/03/1997", "19970203").date_order("mdy"),
             drops("02/03/1997", DropReason::Ambiguous),
             drops("02/16/1997", DropReason::ImpossibleDate).date_order("dmy"),
             drops("1997-02-30", DropReason::ImpossibleDate),
             drops("97-02-16", DropReason::Malformed),
+            drops("1997-W07-7", DropReason::Malformed),
+            drops("1997-02-16BC", DropReason::Malformed),
         ],
         sources: &[META, META_BUILDER, PINTEREST],
         version: 1,
@@ -317,6 +324,7 @@ pub const BOOK: &[Rule] = &[
         examples: &[
             gives("São Paulo", "sãopaulo"),
             gives("Coeur d'Alene", "coeurdalene"),
+            gives("L´Aquila", "laquila"),
             gives("東京", "東京"),
             gives("29 Palms", "29palms"),
             gives("Seattle 98121", "seattle").zip("98121"),
@@ -338,6 +346,7 @@ pub const BOOK: &[Rule] = &[
         examples: &[
             gives("California", "ca"),
             gives("US-CA", "ca").country("US"),
+            gives("Hawaiʻi", "hi").country("US"),
             gives("Québec", "qc").country("CA"),
             gives("West Virginia, USA", "wv"),
             gives("New South Wales", "newsouthwales").country("AU"),
@@ -350,8 +359,9 @@ pub const BOOK: &[Rule] = &[
     },
     Rule {
         fields: &["zip"],
-        rule: "Spaces and dashes removed; with country US, or the pattern five-dash-four, the \
-               first five digits; a US zip of fewer than five digits dropped.",
+        rule: "Spaces, dashes, the minus sign and `〒` removed, full-width letters and digits read \
+               as plain ones; with country US, or the pattern five-dash-four, the first five \
+               digits; a US zip of other than five or nine digits dropped.",
         forms: &[
             (Form::Digits, "digits only; others dropped"),
             (Form::Uncut, "spaces and dashes removed, nothing cut"),
@@ -363,11 +373,13 @@ pub const BOOK: &[Rule] = &[
             gives("940351234", "94035").country("US"),
             gives("00-950", "00950").country("PL"),
             gives("1000-205", "1000205").country("PT"),
+            gives("〒１００－０００１", "1000001").country("JP"),
             gives("94105-1234", "941051234").on("tiktok"),
             gives("94105-1234", "94105").on("pinterest"),
             gives(" 1229-076 ", "1229-076").on("google_ads"),
             drops("SW1A 1AA", DropReason::NotInForm).on("pinterest"),
             drops("9410", DropReason::Malformed).country("US"),
+            drops("941051", DropReason::Malformed).country("US"),
             drops("00000", DropReason::Placeholder),
         ],
         sources: &[META, PINTEREST, TIKTOK, GOOGLE_ADS],
