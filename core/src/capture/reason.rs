@@ -32,7 +32,11 @@ const WORDS: &[(&str, &str)] = &[
         "unknown_action_source",
         "action_source is one of the nine words of capi.field, in lower case; map it in the view",
     ),
-    ("unknown_currency", "currency is an ISO 4217 code such as EUR; map it in the view"),
+    (
+        "unknown_currency",
+        "no current ISO 4217 code such as EUR: funds, metals, codes for tests and withdrawn money \
+         are none; map it in the view",
+    ),
     (
         "no_currency",
         "an amount without currency is no amount; let the view return currency with value",

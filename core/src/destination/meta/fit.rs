@@ -152,6 +152,9 @@ fn of_event(event: &Event) -> Option<&'static str> {
         () if event.event_id.is_empty() => Some("missing_event_id"),
         () if name == "Purchase" && event.value.is_none() => Some("missing_value"),
         () if name == "Purchase" && event.currency.is_none() => Some("missing_currency"),
+        () if event.currency.is_some_and(|currency| !currency.is_current()) => {
+            Some("currency_not_in_use")
+        }
         () => None,
     }
 }
@@ -238,6 +241,11 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ),
     ("missing_value", "a Purchase needs value; let the view return the amount of the order"),
     ("missing_currency", "a Purchase needs currency; let the view return its ISO 4217 code"),
+    (
+        "currency_not_in_use",
+        "the currency is no money in use, such as a withdrawn one; correct the order, and let the \
+         view return the ISO 4217 code of the money that was paid",
+    ),
     (
         "missing_event_source_url",
         "an event of action_source website needs event_source_url, beginning with https://; let \

@@ -51,6 +51,8 @@ fn says_why_an_event_can_never_be_sent() {
     assert_eq!(of(|e| e.event_id.clear()), reason("missing_event_id"));
     assert_eq!(of(|e| e.value = None), reason("missing_value"));
     assert_eq!(of(|e| e.currency = None), reason("missing_currency"));
+    let withdrawn = |e: &mut Event| e.currency = serde_json::from_value(json!("HRK")).ok();
+    assert_eq!(of(withdrawn), reason("currency_not_in_use"));
     assert_eq!(of(|e| e.facts.0.clear()), reason("missing_event_source_url"));
     assert_eq!(of(|e| e.identity.0.clear()), reason("missing_identity"));
     assert_eq!(

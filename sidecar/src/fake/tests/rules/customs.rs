@@ -23,7 +23,7 @@ pub(super) fn customs(examples: &mut Examples) {
         lead,
         path,
         [absent()],
-        [json!("ABC"), json!("EURO"), json!("€")],
+        [json!("ABC"), json!("EURO"), json!("€"), json!("XAU"), json!("XXX"), json!("HRK")],
     );
     let bad = [json!("19.99"), json!([1]), json!(true), json!(1e40)];
     examples.rows("custom.value.type", base, &custom("value"), [json!(0.1 + 0.2)], bad);
