@@ -77,7 +77,7 @@ const WORDS: &[(&str, &str)] = &[
     ("no_os_version", "the fifth slot of extinfo, the system's version, is empty"),
     (
         "not_a_web_address",
-        "the page begins with https:// or http://; let the view return the whole address",
+        "the page begins with https:// or http:// and a host; let the view return the whole address",
     ),
     ("not_15_to_17_digits", "Meta's id of a lead has 15 to 17 digits; return it as Meta gave it"),
     (

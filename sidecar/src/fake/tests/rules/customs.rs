@@ -31,7 +31,13 @@ pub(super) fn customs(examples: &mut Examples) {
         examples.rows("custom.numbers", base, &custom(key), [json!(0.5)], [json!("0.5")]);
     }
     let good = [json!(2), absent()];
-    examples.rows("custom.num_items", base, &custom("num_items"), good, [json!(2.5), json!("2")]);
+    examples.rows(
+        "custom.num_items",
+        base,
+        &custom("num_items"),
+        good,
+        [json!(2.5), json!("2"), json!(-1)],
+    );
     for key in [
         "content_name",
         "content_category",
