@@ -134,6 +134,8 @@ fn fact(
         (_, Kind::Number) => Amount::parse(text)
             .map(|amount| Some(Value::Number(amount.to_json())))
             .map_err(|_| "not_a_number"),
+        // The one word that Meta knows here, in any case; others are the shop's own.
+        ("event_source", _) if text.eq_ignore_ascii_case("crm") => Ok(Some("crm".into())),
         ("num_items", _) => {
             shape::count(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
         }
@@ -225,6 +227,8 @@ mod tests {
     #[test]
     fn words_and_pages_are_what_they_should_be() {
         assert_eq!(checked("messaging_channel", &json!(" WhatsApp ")), Ok(Some("whatsapp".into())));
+        assert_eq!(checked("event_source", &json!("CRM")), Ok(Some("crm".into())));
+        assert_eq!(checked("event_source", &json!("ERP")), Ok(Some("ERP".into())));
         assert_eq!(checked("messaging_channel", &json!("telegram")), Err("unknown_word"));
         assert_eq!(checked("num_items", &json!("3.00")), Ok(Some(json!(3))));
         assert_eq!(checked("num_items", &json!("3.5")), Err("not_a_whole_number"));

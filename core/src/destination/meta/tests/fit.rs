@@ -121,8 +121,8 @@ fn a_message_names_its_channel_and_the_ids_of_that_channel() {
         "Purchase",
         messaging,
         &json!({"messaging_channel": "whatsapp", "whatsapp_business_account_id": "1",
-            "ctwa_clid": "c"}),
-        &[("whatsapp_business_account_id", "missing_page_id")],
+            "page_id": "1", "ctwa_clid": "c"}),
+        &[("page_id", "missing_page_id")],
     );
     misses(
         "AddToCart",
@@ -143,17 +143,10 @@ fn a_message_is_one_of_the_events_for_messages() {
     let given = json!({"messaging_channel": "messenger", "page_id": "1",
         "page_scoped_user_id": "2"});
     let refused = |name| refusal(&of(name, ActionSource::BusinessMessaging, &given));
-    for name in [
-        "LeadSubmitted",
-        "Purchase",
-        "AddToCart",
-        "InitiateCheckout",
-        "ViewContent",
-        "OrderShipped",
-    ] {
+    for name in ["LeadSubmitted", "Purchase", "AddToCart", "InitiateCheckout", "ViewContent"] {
         assert_eq!(refused(name), None, "{name}");
     }
-    for name in ["Lead", "Subscribe", "PageView", "MyOwnEvent"] {
+    for name in ["Lead", "Subscribe", "PageView", "MyOwnEvent", "QualifiedLead", "OrderShipped"] {
         assert_eq!(refused(name).as_deref(), Some("event_name_not_for_messaging"), "{name}");
     }
 }
@@ -171,9 +164,16 @@ fn a_lead_of_a_crm_names_the_crm() {
             ("lead_event_source", "missing_lead_event_source"),
         ],
     );
-    let other = json!({"event_source": "erp", "lead_event_source": "Example CRM"});
-    let refused = refusal(&of("Lead", ActionSource::SystemGenerated, &other));
-    assert_eq!(refused.as_deref(), Some("missing_event_source"));
+    for other in [json!({"event_source": "erp"}), json!({"event_source": "web", "lead_id": "1"})] {
+        assert_eq!(refusal(&of("Lead", ActionSource::SystemGenerated, &other)), None, "{other}");
+        assert_eq!(refusal(&of("Lead", ActionSource::Other, &other)), None, "{other}");
+    }
+    for source in ActionSource::ALL {
+        let refused = refusal(&of("LeadSubmitted", source, &lead));
+        assert_eq!(refused.is_some(), source != ActionSource::SystemGenerated, "{source:?}");
+    }
+    let refused = refusal(&of("Lead", ActionSource::PhoneCall, &lead));
+    assert_eq!(refused.as_deref(), Some("crm_not_system_generated"));
 }
 
 #[test]
