@@ -25,8 +25,10 @@ pub(super) fn customs(examples: &mut Examples) {
         [absent()],
         [json!("ABC"), json!("EURO"), json!("€"), json!("XAU"), json!("XXX"), json!("HRK")],
     );
-    let bad = [json!("19.99"), json!([1]), json!(true), json!(1e40)];
-    examples.rows("custom.value.type", base, &custom("value"), [json!(0.1 + 0.2)], bad);
+    let number = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let good = [json!(0.1 + 0.2), json!(1e40), number("12345678901234567890.123456789")];
+    let bad = [json!("19.99"), json!([1]), json!(true), number("1e400")];
+    examples.rows("custom.value.type", base, &custom("value"), good, bad);
     for key in ["predicted_ltv", "net_revenue"] {
         examples.rows("custom.numbers", base, &custom(key), [json!(0.5)], [json!("0.5")]);
     }
