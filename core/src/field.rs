@@ -307,7 +307,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         Class::Fact,
         META,
-        "The shop's Facebook page; messages by messenger need it.",
+        "The shop's Facebook page; messages by whatsapp and messenger need it.",
     ),
     field(
         "ig_account_id",
@@ -321,7 +321,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         Class::Fact,
         META,
-        "The shop's WhatsApp Business account; messages by whatsapp need it or page_id.",
+        "The shop's WhatsApp Business account, beside page_id in messages by whatsapp.",
     ),
     field("ga_client_id", Kind::Text, Class::Clear, &["ga4"], "Google Analytics client id."),
     field("ga_session_id", Kind::Text, Class::Clear, &["ga4"], "Google Analytics session id."),

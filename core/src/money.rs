@@ -15,8 +15,8 @@ pub enum MoneyError {
     /// Not a finite decimal number.
     #[error("not a finite decimal number")]
     NotANumber,
-    /// Not a current ISO 4217 code.
-    #[error("not an ISO 4217 currency code")]
+    /// Not the ISO 4217 code of money in use.
+    #[error("no current ISO 4217 code")]
     UnknownCurrency,
 }
 
@@ -72,19 +72,46 @@ impl From<Amount> for serde_json::Number {
     }
 }
 
+/// Codes of ISO 4217 that are no money in use, as of 2026-11: of funds and units of account, of
+/// metals, for tests, and of money that was withdrawn.
+///
+/// VED is kept: since 2021-10 it stands for Venezuela's money in use beside VES, and the list of
+/// ISO 4217 has both. Of the withdrawn ones, BGN was money until
+/// 2026-02 with the euro beside it, CUC until 2021, HRK until 2023-01, SLL (now SLE) until 2024-01,
+/// ZWL (now ZWG) until 2024-04.
+const NOT_IN_USE: &[&str] = &[
+    "BGN", "CUC", "HRK", "SLL", "ZWL", // withdrawn
+    "BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", // funds
+    "XAD", "XBA", "XBB", "XBC", "XBD", "XDR", "XSU", "XUA", // units of account
+    "XAG", "XAU", "XPD", "XPT", // metals
+    "XTS", "XXX", // for tests, and for none
+];
+
 /// An ISO 4217 alphabetic code in upper case.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// Parses a code of any case, with white space around it.
+    /// Parses the code of money in use: of any case, with white space around it.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
+        let currency = Self::known(text)?;
+        if currency.is_current() { Ok(currency) } else { Err(MoneyError::UnknownCurrency) }
+    }
+
+    /// Parses any code of ISO 4217.
+    fn known(text: &str) -> Result<Self, MoneyError> {
         let code = text.trim().to_ascii_uppercase();
         iso_currency::Currency::from_code(&code)
             .and_then(|_| code.as_bytes().try_into().ok())
             .map(Self)
             .ok_or(MoneyError::UnknownCurrency)
+    }
+
+    /// Whether this is money in use. A stored event may have other money: it was captured when
+    /// that was still in use, or by an older extension.
+    pub fn is_current(&self) -> bool {
+        !NOT_IN_USE.contains(&self.as_str())
     }
 
     /// The three upper-case letters.
@@ -97,7 +124,7 @@ impl TryFrom<String> for Currency {
     type Error = MoneyError;
 
     fn try_from(value: String) -> Result<Self, MoneyError> {
-        Self::parse(&value)
+        Self::known(&value)
     }
 }
 
@@ -141,6 +168,20 @@ mod tests {
         assert_eq!(Currency::parse(" eur ").expect("EUR").as_str(), "EUR");
         for text in ["", "EU", "EURO", "ZZZ", "€"] {
             assert_eq!(Currency::parse(text), Err(MoneyError::UnknownCurrency), "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_that_are_no_money_in_use_are_no_currency() {
+        for code in NOT_IN_USE {
+            assert_eq!(Currency::parse(code), Err(MoneyError::UnknownCurrency), "{code}");
+            let stored = serde_json::to_value(Currency::known(code).expect("a code of ISO 4217"));
+            let stored: Currency = serde_json::from_value(stored.expect("json")).expect(code);
+            assert!(!stored.is_current(), "{code}");
+        }
+        assert_eq!(MoneyError::UnknownCurrency.to_string(), "no current ISO 4217 code");
+        for code in ["VED", "VES", "XOF", "XAF", "XPF", "XCD", "XCG", "SLE", "ZWG", "EUR", "SVC"] {
+            assert_eq!(Currency::parse(code).expect(code).as_str(), code);
         }
     }
 }

@@ -22,9 +22,13 @@ const RESTRICTIONS: [&str; 3] =
 /// Stands for a restriction that nobody can read; no destination sends such an event.
 const UNREADABLE: &str = "unreadable";
 
+/// Ids of the shop at a platform: a placeholder is none.
+const SHOP_IDS: [&str; 3] = ["page_id", "ig_account_id", "whatsapp_business_account_id"];
+
 /// Fields with a fixed set of words; upper case is forgiven.
 const WORDS: &[(&str, &[&str])] = &[
     ("delivery_category", shape::DELIVERY_CATEGORIES),
+    ("content_type", shape::CONTENT_TYPES),
     // `…/conversions-api/business-messaging`, read 2026-09-12.
     ("messaging_channel", &["whatsapp", "messenger", "instagram"]),
     // `…/conversions-api/parameters/server-event`, read 2026-09-12.
@@ -130,13 +134,20 @@ fn fact(
         (_, Kind::Number) => Amount::parse(text)
             .map(|amount| Some(Value::Number(amount.to_json())))
             .map_err(|_| "not_a_number"),
+        // The one word that Meta knows here, in any case; others are the shop's own.
+        ("event_source", _) if text.eq_ignore_ascii_case("crm") => Ok(Some("crm".into())),
+        ("num_items", _) => {
+            shape::count(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
+        }
         (_, Kind::Integer) => {
             shape::whole(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
         }
         (_, Kind::Boolean) => {
             shape::flag(value).map(|answer| Some(Value::Bool(answer))).ok_or("not_a_boolean")
         }
-        _ if field.class == Class::Clear => checked(identity::opaque_id(text)),
+        _ if field.class == Class::Clear || SHOP_IDS.contains(&field.name) => {
+            checked(identity::opaque_id(text))
+        }
         _ if text.chars().any(char::is_control) => Err("not_printable"),
         _ => Ok(Some(Value::String(text.to_owned()))),
     }
@@ -148,9 +159,13 @@ fn is_digits(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {
     length.contains(&text.len()) && digits
 }
 
+/// Whether scheme and host of a page stand here.
 fn is_web_address(text: &str) -> bool {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|s| s.eq_ignore_ascii_case("https") || s.eq_ignore_ascii_case("http"))
+    text.split_once("://").is_some_and(|(scheme, rest)| {
+        (scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"))
+            && !rest.is_empty()
+            && !rest.starts_with(['/', '?', '#', ':'])
+    })
 }
 
 /// Cuts query and fragment off a URL that holds a mail address; says whether it did.
@@ -199,6 +214,12 @@ mod tests {
         for value in ["00000000-0000-0000-0000-000000000000", "undefined", "(not set)"] {
             assert_eq!(checked("madid", &json!(value)), Err("placeholder"), "{value}");
         }
+        for name in SHOP_IDS {
+            let nil = json!("00000000-0000-0000-0000-000000000000");
+            assert_eq!(checked(name, &nil), Err("placeholder"), "{name}");
+            assert_eq!(checked(name, &json!("n/a")), Err("placeholder"), "{name}");
+            assert_eq!(checked(name, &json!(1234)), Ok(Some("1234".into())), "{name}");
+        }
         let own = json!("38400000-8cf0-11bd-b23e-10b96e40000d");
         assert_eq!(checked("madid", &own), Ok(Some(own)));
     }
@@ -206,10 +227,25 @@ mod tests {
     #[test]
     fn words_and_pages_are_what_they_should_be() {
         assert_eq!(checked("messaging_channel", &json!(" WhatsApp ")), Ok(Some("whatsapp".into())));
+        assert_eq!(checked("event_source", &json!("CRM")), Ok(Some("crm".into())));
+        assert_eq!(checked("event_source", &json!("ERP")), Ok(Some("ERP".into())));
         assert_eq!(checked("messaging_channel", &json!("telegram")), Err("unknown_word"));
         assert_eq!(checked("num_items", &json!("3.00")), Ok(Some(json!(3))));
         assert_eq!(checked("num_items", &json!("3.5")), Err("not_a_whole_number"));
-        for page in ["/thanks", "shop.example.com/thanks", "javascript://x"] {
+        for items in [json!(-1), json!("-2"), json!(-0.5)] {
+            assert_eq!(checked("num_items", &items), Err("not_a_whole_number"), "{items}");
+        }
+        assert_eq!(checked("content_type", &json!("Product")), Ok(Some("product".into())));
+        assert_eq!(checked("content_type", &json!("hotel")), Err("unknown_word"));
+        for page in [
+            "/thanks",
+            "shop.example.com/thanks",
+            "javascript://x",
+            "https://",
+            "https:///x",
+            "https://?q",
+            "http://#top",
+        ] {
             assert_eq!(checked("event_source_url", &json!(page)), Err("not_a_web_address"));
         }
     }

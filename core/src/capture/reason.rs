@@ -32,7 +32,11 @@ const WORDS: &[(&str, &str)] = &[
         "unknown_action_source",
         "action_source is one of the nine words of capi.field, in lower case; map it in the view",
     ),
-    ("unknown_currency", "currency is an ISO 4217 code such as EUR; map it in the view"),
+    (
+        "unknown_currency",
+        "no current ISO 4217 code such as EUR: funds, metals, codes for tests and withdrawn money \
+         are none; map it in the view",
+    ),
     (
         "no_currency",
         "an amount without currency is no amount; let the view return currency with value",
@@ -73,7 +77,7 @@ const WORDS: &[(&str, &str)] = &[
     ("no_os_version", "the fifth slot of extinfo, the system's version, is empty"),
     (
         "not_a_web_address",
-        "the page begins with https:// or http://; let the view return the whole address",
+        "the page begins with https:// or http:// and a host; let the view return the whole address",
     ),
     ("not_15_to_17_digits", "Meta's id of a lead has 15 to 17 digits; return it as Meta gave it"),
     (

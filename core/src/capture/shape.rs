@@ -13,6 +13,9 @@ use crate::money::Amount;
 /// How things reach the customer: `…/conversions-api/parameters/custom-data`, read 2026-09-12.
 pub(super) const DELIVERY_CATEGORIES: &[&str] = &["in_store", "curbside", "home_delivery"];
 
+/// What `contents` and `content_ids` are about; same page.
+pub(super) const CONTENT_TYPES: &[&str] = &["product", "product_group"];
+
 /// Slots of an `extinfo` array: the app-data page of Meta's reference, read 2026-09-12.
 const EXTINFO_SLOTS: usize = 16;
 
@@ -268,10 +271,7 @@ fn part(
                 .map(|amount| Some(Value::Number(amount.to_json())))
                 .map_err(|_| "not_a_number")
         }
-        Part::Whole => match whole(value) {
-            Some(number) if number >= 0 => Ok(Some(number.into())),
-            _ => Err("not_a_whole_number"),
-        },
+        Part::Whole => count(value).map(|n| Some(n.into())).ok_or("not_a_whole_number"),
         Part::Seconds => seconds(value).map(|number| Some(number.into())).ok_or("not_a_time"),
         Part::Flag => flag(value).map(|on| Some(u8::from(on).into())).ok_or("neither_0_nor_1"),
         Part::Texts => {
@@ -328,6 +328,11 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
     let text = text.trim();
     let (whole, zeros) = text.split_once('.').unwrap_or((text, ""));
     zeros.bytes().all(|b| b == b'0').then(|| whole.parse().ok()).flatten()
+}
+
+/// A whole number that is not negative.
+pub(super) fn count(value: &Value) -> Option<i64> {
+    whole(value).filter(|number| *number >= 0)
 }
 
 /// Yes or no, as Postgres, JSON and app SDKs write it.

@@ -207,7 +207,7 @@ impl Log {
                 && !duplicate
             {
                 let sum = self.totals.values.entry(currency).or_default();
-                *sum = sum.add(value);
+                *sum = sum.add(&value);
             }
             self.events.push_back(Received {
                 seq: self.next_seq,

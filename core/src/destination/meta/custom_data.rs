@@ -8,11 +8,11 @@
 use serde_json::{Map, Value};
 
 use crate::event::Event;
+use crate::field;
 
 /// Facts that go as text, under their own name.
 const TEXTS: &[&str] = &[
     "order_id",
-    "content_type",
     "content_name",
     "content_category",
     "search_string",
@@ -24,10 +24,10 @@ const TEXTS: &[&str] = &[
 ];
 
 /// Facts that go as number.
-const NUMBERS: &[&str] = &["num_items", "predicted_ltv", "net_revenue"];
+const NUMBERS: &[&str] = &["predicted_ltv", "net_revenue"];
 
-/// What is put in by its own rule.
-const OWN_RULE: &[&str] = &["value", "currency", "content_ids", "contents", "store_data"];
+/// What `contents` and `content_ids` may be about.
+const CONTENT_TYPES: &[&str] = &["product", "product_group"];
 
 /// Keys of one entry of `contents` that are text; the rest of an item stays here. `title` and what
 /// follows it are of `content.py`, facebook-python-business-sdk at 94914f9, 2026-06-24.
@@ -35,7 +35,7 @@ const ITEM_TEXTS: &[&str] =
     &["id", "delivery_category", "title", "description", "brand", "category"];
 
 /// Keys of one entry that are numbers; `price` is of the "Offline events" page.
-const ITEM_NUMBERS: &[&str] = &["quantity", "item_price", "price"];
+const ITEM_NUMBERS: &[&str] = &["item_price", "price"];
 
 /// The object of an event; empty when there is nothing to say.
 pub(super) fn custom_data(event: &Event) -> Map<String, Value> {
@@ -48,6 +48,9 @@ pub(super) fn custom_data(event: &Event) -> Map<String, Value> {
     }
     take(&event.facts.0, TEXTS, Value::is_string, &mut data);
     take(&event.facts.0, NUMBERS, Value::is_number, &mut data);
+    take(&event.facts.0, &["num_items"], Value::is_u64, &mut data);
+    let is_type = |value: &Value| value.as_str().is_some_and(|t| CONTENT_TYPES.contains(&t));
+    take(&event.facts.0, &["content_type"], is_type, &mut data);
     take(&event.facts.0, &["store_data"], Value::is_object, &mut data);
     let array = |field| event.facts.get(field).and_then(Value::as_array).into_iter().flatten();
     let ids: Vec<Value> = array("content_ids").filter_map(text).collect();
@@ -62,8 +65,7 @@ pub(super) fn custom_data(event: &Event) -> Map<String, Value> {
     // not stand in for the amount.
     let custom = event.facts.get("custom").and_then(Value::as_object);
     for (key, value) in custom.into_iter().flatten() {
-        let of = |keys: &[&str]| keys.contains(&key.as_str());
-        if !of(TEXTS) && !of(NUMBERS) && !of(OWN_RULE) {
+        if field::find(key).is_none() {
             data.insert(key.clone(), value.clone());
         }
     }
@@ -73,7 +75,7 @@ pub(super) fn custom_data(event: &Event) -> Map<String, Value> {
 fn take(
     from: &Map<String, Value>,
     keys: &[&str],
-    fits: fn(&Value) -> bool,
+    fits: impl Fn(&Value) -> bool,
     to: &mut Map<String, Value>,
 ) {
     for key in keys {
@@ -98,6 +100,7 @@ fn item(value: &Value) -> Option<Value> {
     let id = text(given.get("id")?)?;
     let mut item = Map::from_iter([("id".to_owned(), id)]);
     take(given, &ITEM_TEXTS[1..], Value::is_string, &mut item);
+    take(given, &["quantity"], Value::is_u64, &mut item);
     take(given, ITEM_NUMBERS, Value::is_number, &mut item);
     Some(Value::Object(item))
 }

@@ -51,53 +51,28 @@ pub const STANDARD_EVENTS: &[&str] = &[
     APPEND_ATTRIBUTION,
 ];
 
-/// Events of messages; another one is refused with subcode 2804066. The first five were seen to be
-/// taken; the others stand in lists that third parties ascribe to
-/// `…/conversions-api/business-messaging`, read 2026-11-21. Refusing one of them here would be for
-/// good, while Meta's own refusal costs only a request.
-const MESSAGING_EVENTS: &[&str] = &[
-    "LeadSubmitted",
-    "Purchase",
-    "AddToCart",
-    "InitiateCheckout",
-    "ViewContent",
-    "QualifiedLead",
-    "CartAbandoned",
-    "OrderCreated",
-    "OrderShipped",
-    "OrderDelivered",
-    "OrderCanceled",
-    "OrderReturned",
-    "RatingProvided",
-    "ReviewProvided",
-];
+/// Events of messages; another one is refused with subcode 2804066, and with it the whole request.
+/// These five were seen to be taken. Third parties ascribe nine more to
+/// `…/conversions-api/business-messaging`, read 2026-11-21 (QualifiedLead, those of orders and of
+/// reviews); until one was seen to be taken, a refusal on record that can be mended in the view is
+/// better than one that costs other events.
+const MESSAGING_EVENTS: &[&str] =
+    &["LeadSubmitted", "Purchase", "AddToCart", "InitiateCheckout", "ViewContent"];
 
-/// Fields of which a message needs one, and what is said without.
-type Need = (&'static [&'static str], &'static str);
+/// A field that a message needs, and what is said without.
+type Need = (&'static str, &'static str);
 
 /// What a message of a channel needs:
-/// `…/conversions-api/business-messaging`, read 2026-09-12. For WhatsApp the parameters page has
-/// `page_id` and the messaging guide the business account, as quoted in
-/// <https://github.com/facebook/facebook-nodejs-business-sdk/issues/305>, read 2026-11-21.
+/// `…/conversions-api/business-messaging`, read 2026-09-12. The guide also names the WhatsApp
+/// Business account, but not that it can stand in for `page_id`, so it goes beside it
+/// (<https://github.com/facebook/facebook-nodejs-business-sdk/issues/305>, read 2026-11-21).
 const CHANNELS: &[(&str, &[Need])] = &[
-    (
-        "whatsapp",
-        &[
-            (&["ctwa_clid"], "missing_ctwa_clid"),
-            (&["page_id", "whatsapp_business_account_id"], "missing_page_id"),
-        ],
-    ),
+    ("whatsapp", &[("ctwa_clid", "missing_ctwa_clid"), ("page_id", "missing_page_id")]),
     (
         "messenger",
-        &[
-            (&["page_id"], "missing_page_id"),
-            (&["page_scoped_user_id"], "missing_page_scoped_user_id"),
-        ],
+        &[("page_id", "missing_page_id"), ("page_scoped_user_id", "missing_page_scoped_user_id")],
     ),
-    (
-        "instagram",
-        &[(&["ig_account_id"], "missing_ig_account_id"), (&["ig_sid"], "missing_ig_sid")],
-    ),
+    ("instagram", &[("ig_account_id", "missing_ig_account_id"), ("ig_sid", "missing_ig_sid")]),
 ];
 
 /// What an app says: Meta's page on app data, read 2026-09-12.
@@ -136,6 +111,7 @@ pub(in crate::destination) fn max_age(event: &Event) -> Duration {
 pub(super) fn misfit(event: &Event, settings: &Settings) -> Option<&'static str> {
     let reason = of_event(event)
         .or_else(|| of_action_source(event))
+        .or_else(|| of_crm(event))
         .or_else(|| missing_of_attribution(event))
         .or_else(|| privacy::of(event, settings).err())
         .or_else(|| user_data::too_broad(&user_data::user_data(event)));
@@ -152,6 +128,9 @@ fn of_event(event: &Event) -> Option<&'static str> {
         () if event.event_id.is_empty() => Some("missing_event_id"),
         () if name == "Purchase" && event.value.is_none() => Some("missing_value"),
         () if name == "Purchase" && event.currency.is_none() => Some("missing_currency"),
+        () if event.currency.is_some_and(|currency| !currency.is_current()) => {
+            Some("currency_not_in_use")
+        }
         () => None,
     }
 }
@@ -170,19 +149,22 @@ fn of_action_source(event: &Event) -> Option<&'static str> {
             let channel = event.facts.text("messaging_channel");
             let channel = CHANNELS.iter().find(|(name, _)| Some(*name) == channel);
             let Some((_, ids)) = channel else { return Some("missing_messaging_channel") };
-            ids.iter().find(|(fields, _)| !fields.iter().any(|f| has(f))).map(|(_, reason)| *reason)
+            ids.iter().find(|(field, _)| !has(field)).map(|(_, reason)| *reason)
         }
-        // A lead of a CRM; anything else that a system made needs no more.
-        ActionSource::SystemGenerated
-            if has("lead_id") || has("event_source") || has("lead_event_source") =>
-        {
-            match () {
-                () if event.facts.text("event_source") != Some("crm") => {
-                    Some("missing_event_source")
-                }
-                () if !has("lead_event_source") => Some("missing_lead_event_source"),
-                () => None,
-            }
+        _ => None,
+    }
+}
+
+/// What a lead of a CRM says: the guide for CRMs, read 2026-09-12. Such a lead is told by its
+/// `event_source`, or by what only such a lead has; any other `event_source` is the shop's own.
+fn of_crm(event: &Event) -> Option<&'static str> {
+    let has = |field: &str| event.facts.text(field).is_some();
+    let by_system = event.action_source == ActionSource::SystemGenerated;
+    match event.facts.text("event_source") {
+        Some("crm") if !by_system => Some("crm_not_system_generated"),
+        Some("crm") if !has("lead_event_source") => Some("missing_lead_event_source"),
+        None if by_system && (has("lead_id") || has("lead_event_source")) => {
+            Some("missing_event_source")
         }
         _ => None,
     }
@@ -239,6 +221,11 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ("missing_value", "a Purchase needs value; let the view return the amount of the order"),
     ("missing_currency", "a Purchase needs currency; let the view return its ISO 4217 code"),
     (
+        "currency_not_in_use",
+        "the currency is no money in use, such as a withdrawn one; correct the order, and let the \
+         view return the ISO 4217 code of the money that was paid",
+    ),
+    (
         "missing_event_source_url",
         "an event of action_source website needs event_source_url, beginning with https://; let \
          the view return the page, or another action_source if it happened elsewhere",
@@ -268,14 +255,12 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ),
     (
         "event_name_not_for_messaging",
-        "Meta takes no such event of action_source business_messaging; use LeadSubmitted instead of \
-         Lead, or QualifiedLead, Purchase, AddToCart, InitiateCheckout, ViewContent, CartAbandoned, \
-         or one of the order and review events",
+        "Meta is not known to take such an event of action_source business_messaging; use \
+         LeadSubmitted (not Lead), Purchase, AddToCart, InitiateCheckout or ViewContent",
     ),
     (
         "missing_page_id",
-        "the message lacks the shop's page_id, or for whatsapp whatsapp_business_account_id; let \
-         the view return it",
+        "a message by whatsapp or messenger needs the shop's page_id; let the view return it",
     ),
     (
         "missing_page_scoped_user_id",
@@ -290,6 +275,11 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     (
         "missing_event_source",
         "a lead of a CRM needs event_source with the word crm; let the view return it",
+    ),
+    (
+        "crm_not_system_generated",
+        "a lead of a CRM, whose event_source is crm, needs action_source system_generated; let the \
+         view return that, or no event_source",
     ),
     (
         "missing_lead_event_source",

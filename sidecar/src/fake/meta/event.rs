@@ -98,7 +98,7 @@ fn check_url(event: Fields<'_>, source: &str) -> Checked<()> {
             Err(event.refuse("event_source_url", "is required for website events"))
         }
         Some(url) if !is_web_address(url) => {
-            Err(event.refuse("event_source_url", "must start with http:// or https://"))
+            Err(event.refuse("event_source_url", "must start with http:// or https:// and a host"))
         }
         _ => Ok(()),
     }
@@ -108,6 +108,6 @@ fn is_web_address(url: &str) -> bool {
     url.split_once("://").is_some_and(|(scheme, rest)| {
         (scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"))
             && !rest.is_empty()
-            && !rest.starts_with('/')
+            && !rest.starts_with(['/', '?', '#', ':'])
     })
 }

@@ -51,6 +51,8 @@ fn says_why_an_event_can_never_be_sent() {
     assert_eq!(of(|e| e.event_id.clear()), reason("missing_event_id"));
     assert_eq!(of(|e| e.value = None), reason("missing_value"));
     assert_eq!(of(|e| e.currency = None), reason("missing_currency"));
+    let withdrawn = |e: &mut Event| e.currency = serde_json::from_value(json!("HRK")).ok();
+    assert_eq!(of(withdrawn), reason("currency_not_in_use"));
     assert_eq!(of(|e| e.facts.0.clear()), reason("missing_event_source_url"));
     assert_eq!(of(|e| e.identity.0.clear()), reason("missing_identity"));
     assert_eq!(
@@ -119,8 +121,8 @@ fn a_message_names_its_channel_and_the_ids_of_that_channel() {
         "Purchase",
         messaging,
         &json!({"messaging_channel": "whatsapp", "whatsapp_business_account_id": "1",
-            "ctwa_clid": "c"}),
-        &[("whatsapp_business_account_id", "missing_page_id")],
+            "page_id": "1", "ctwa_clid": "c"}),
+        &[("page_id", "missing_page_id")],
     );
     misses(
         "AddToCart",
@@ -141,17 +143,10 @@ fn a_message_is_one_of_the_events_for_messages() {
     let given = json!({"messaging_channel": "messenger", "page_id": "1",
         "page_scoped_user_id": "2"});
     let refused = |name| refusal(&of(name, ActionSource::BusinessMessaging, &given));
-    for name in [
-        "LeadSubmitted",
-        "Purchase",
-        "AddToCart",
-        "InitiateCheckout",
-        "ViewContent",
-        "OrderShipped",
-    ] {
+    for name in ["LeadSubmitted", "Purchase", "AddToCart", "InitiateCheckout", "ViewContent"] {
         assert_eq!(refused(name), None, "{name}");
     }
-    for name in ["Lead", "Subscribe", "PageView", "MyOwnEvent"] {
+    for name in ["Lead", "Subscribe", "PageView", "MyOwnEvent", "QualifiedLead", "OrderShipped"] {
         assert_eq!(refused(name).as_deref(), Some("event_name_not_for_messaging"), "{name}");
     }
 }
@@ -169,9 +164,16 @@ fn a_lead_of_a_crm_names_the_crm() {
             ("lead_event_source", "missing_lead_event_source"),
         ],
     );
-    let other = json!({"event_source": "erp", "lead_event_source": "Example CRM"});
-    let refused = refusal(&of("Lead", ActionSource::SystemGenerated, &other));
-    assert_eq!(refused.as_deref(), Some("missing_event_source"));
+    for other in [json!({"event_source": "erp"}), json!({"event_source": "web", "lead_id": "1"})] {
+        assert_eq!(refusal(&of("Lead", ActionSource::SystemGenerated, &other)), None, "{other}");
+        assert_eq!(refusal(&of("Lead", ActionSource::Other, &other)), None, "{other}");
+    }
+    for source in ActionSource::ALL {
+        let refused = refusal(&of("LeadSubmitted", source, &lead));
+        assert_eq!(refused.is_some(), source != ActionSource::SystemGenerated, "{source:?}");
+    }
+    let refused = refusal(&of("Lead", ActionSource::PhoneCall, &lead));
+    assert_eq!(refused.as_deref(), Some("crm_not_system_generated"));
 }
 
 #[test]

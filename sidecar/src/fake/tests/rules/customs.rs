@@ -23,15 +23,23 @@ pub(super) fn customs(examples: &mut Examples) {
         lead,
         path,
         [absent()],
-        [json!("ABC"), json!("EURO"), json!("€")],
+        [json!("ABC"), json!("EURO"), json!("€"), json!("XAU"), json!("XXX"), json!("HRK")],
     );
-    let bad = [json!("19.99"), json!([1]), json!(true), json!(1e40)];
-    examples.rows("custom.value.type", base, &custom("value"), [json!(0.1 + 0.2)], bad);
+    let number = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let good = [json!(0.1 + 0.2), json!(1e40), number("12345678901234567890.123456789")];
+    let bad = [json!("19.99"), json!([1]), json!(true), number("1e400")];
+    examples.rows("custom.value.type", base, &custom("value"), good, bad);
     for key in ["predicted_ltv", "net_revenue"] {
         examples.rows("custom.numbers", base, &custom(key), [json!(0.5)], [json!("0.5")]);
     }
     let good = [json!(2), absent()];
-    examples.rows("custom.num_items", base, &custom("num_items"), good, [json!(2.5), json!("2")]);
+    examples.rows(
+        "custom.num_items",
+        base,
+        &custom("num_items"),
+        good,
+        [json!(2.5), json!("2"), json!(-1)],
+    );
     for key in [
         "content_name",
         "content_category",
