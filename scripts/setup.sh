@@ -70,6 +70,9 @@ setup_packages() {
     command -v sudo >/dev/null || missing+=(sudo) # cargo-pgrx asks for it
     find_python || missing+=(python3-pip) # for scripts/sdk.sh and scripts/phones.sh
     ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
+    if [ -n "${PG_CONFIG:-}" ] && [ ! -f "$("$PG_CONFIG" --includedir-server)/postgres.h" ]; then
+        die "PG_CONFIG names $PG_CONFIG, whose server headers are missing."
+    fi
     PG_CONFIG=${PG_CONFIG:-$(command -v pg_config || true)}
     if [ -z "$PG_CONFIG" ] || [ ! -x "$("$PG_CONFIG" --bindir)/postgres" ] \
         || [ ! -f "$("$PG_CONFIG" --includedir-server)/postgres.h" ]; then

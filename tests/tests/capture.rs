@@ -1076,7 +1076,8 @@ async fn a_table_that_changed_cannot_be_altered_before_its_capture() {
         own.run(&format!("begin; {insert}; set constraints all immediate; {statement}; commit"))
             .await;
     }
-    assert_eq!(captured_keys(&own).await, "1 2");
+    // The second row was truncated in its own transaction: it never was, and its event is taken back.
+    assert_eq!(captured_keys(&own).await, "1");
 }
 
 #[tokio::test]
