@@ -734,6 +734,71 @@ async fn conditions_keep_other_changes_free() {
 }
 
 #[tokio::test]
+async fn a_column_list_is_refused_where_a_trigger_may_change_other_columns() {
+    let own = Own { options: ", on_columns => '{note}'", ..OWN };
+    let database = Database::adopted().await;
+    own.make(&database).await;
+    database
+        .run(
+            "create function own.touch() returns trigger language plpgsql as 'begin return new; end';
+            create trigger touch before update on own.sale for each row execute function own.touch()",
+        )
+        .await;
+    let refusal = database.refused(&own.track()).await;
+    assert!(refusal.message.contains("BEFORE UPDATE trigger"), "{refusal:?}");
+    database.run("drop trigger touch on own.sale").await;
+    database.run(&own.track()).await;
+    // The key is in the list though nobody named it.
+    database.run("insert into own.sale values (1, 'x')").await;
+    database.run("update own.sale set id = 2").await;
+    assert_eq!(captured_keys(&database).await, "1 2");
+}
+
+#[tokio::test]
+async fn a_transaction_fires_once_whatever_it_changes() {
+    let own = OWN.tracked().await;
+    own.run("set track_functions = 'all'").await;
+    own.run(
+        "begin; insert into own.sale select generate_series(1, 5000); update own.sale set note = 'x';
+        set constraints all immediate",
+    )
+    .await;
+    let calls = "select calls from pg_stat_xact_user_functions where schemaname = 'capi' and funcname = '_capture'";
+    assert_eq!(own.get(calls).await, "1");
+    own.run("commit").await;
+    // A subtransaction for each thousand rows, and not one for each row.
+    let subtransactions = "select count(distinct xmin::text) from capi.outbox";
+    assert_eq!(own.get(subtransactions).await, "5");
+    own.run("delete from own.sale; truncate own.sale").await;
+    assert_eq!(captured(&own).await, 5000, "neither adds an event nor takes one away");
+}
+
+#[tokio::test]
+async fn two_transactions_with_the_same_keys_in_opposite_order_both_commit() {
+    let own = OWN.tracked().await;
+    own.run("set session_replication_role = replica; insert into own.sale select generate_series(1, 40); reset session_replication_role").await;
+    own.run("create table own.part (sale bigint, name text); insert into own.part select id, n from own.sale, unnest('{a,b}'::text[]) n").await;
+    own.run("select capi.track('own.sale', conversions => 'own.conversion', also => '{\"own.part\": \"sale\"}')").await;
+    let other = own.connect().await;
+    let order = |name: &str, order: &str| {
+        format!(
+            "do $$ declare i bigint; begin
+                for i in select generate_series(1, 40) x order by x {order} loop
+                    update own.part set name = name where sale = i and name = '{name}';
+                end loop;
+            end $$"
+        )
+    };
+    own.run("set capi.lock_timeout = '60s'").await;
+    other.run("set capi.lock_timeout = '60s'").await;
+    let (one, two) = (order("a", "asc"), order("b", "desc"));
+    let (one, two) = tokio::join!(own.ask(&one), other.ask(&two));
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(captured(&own).await, 40);
+    assert_eq!(errors(&own).await, [""; 0], "no deadlock either");
+}
+
+#[tokio::test]
 async fn a_replaced_view_is_read_by_sessions_that_know_the_old_one() {
     let own = OWN.tracked().await;
     let warm = own.connect().await;

@@ -3,7 +3,9 @@
 use capi_tests::database::Database;
 use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
-use capi_tests::shop::{CREDENTIAL, DESTINATION, PIXEL, errors, receipts, until_settled};
+use capi_tests::shop::{
+    CREDENTIAL, DESTINATION, PIXEL, buy, customer, errors, receipts, sending_shop, until_settled,
+};
 use capi_tests::sidecar::{Sidecar, capi};
 use serde_json::{Value, json};
 
@@ -319,4 +321,251 @@ async fn taken_but_not_accepted() {
     .await;
     until_settled(&shop, 60).await;
     assert_eq!(receipts(&shop).await, ["delivered 4"]);
+}
+
+/// A table of the test's own beside `selling`'s, sent to the same platform: these columns beyond the
+/// key, this event id, value and consent.
+async fn also_selling(shop: &Database, columns: &str, id: &str, value: &str, consent: &str) {
+    shop.run(&format!(
+        "create table own.deal (id bigint primary key, at timestamptz default clock_timestamp(), {columns});
+        create view own.deals as
+        select d.id, 'Purchase' as event_name, {id} as event_id, d.at as event_time, 'website' as action_source,
+            'https://shop.example.com/thanks' as event_source_url, {value} as value, 'EUR' as currency,
+            'jane.doe@example.com' as email, {consent} as consent
+        from own.deal d;
+        select capi.track('own.deal', conversions => 'own.deals', destinations => '{{{DESTINATION}}}')"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn purchases_counted_twice() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    let sidecar = Sidecar::start(&shop);
+    for id in 1..=3 {
+        sell(&shop, "id", &id.to_string()).await;
+    }
+    until_settled(&shop, 20).await;
+    // The page is visited again, the cart saved, the status flips back and forth, hooks fire again.
+    for again in [
+        "update own.sale set email = email",
+        "update own.sale set paid_at = now()",
+        "update own.sale set total = 20",
+        "insert into own.sale (id) values (1) on conflict (id) do update set total = 30",
+        "select capi.recapture('own.sale', keys => '{1, 2, 3}')",
+        "select capi.sweep()",
+    ] {
+        shop.run(again).await;
+    }
+    sidecar.terminate().await;
+    let _other = Sidecar::start(&shop);
+    sell(&shop, "id", "4").await;
+    until_settled(&shop, 20).await;
+    assert_eq!(receipts(&shop).await, ["delivered 4"]);
+    assert_eq!((platform.number("events_accepted"), platform.number("duplicates")), (4, 0));
+}
+
+#[tokio::test]
+async fn one_event_id_for_many_events() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    also_selling(&shop, "session text", "d.session", "9", "true").await;
+    // A cached page gives two orders the same id.
+    shop.run("insert into own.deal (id, session) values (1, 'page-7'), (2, 'page-8')").await;
+    shop.run("insert into own.deal (id, session) values (3, 'page-7')").await;
+    assert_eq!(errors(&shop).await, ["3 23505 event_id_of_another_row event_id open"]);
+    // Stable: what is saved again keeps its id, and a new id for the second is an event at last.
+    shop.run("update own.deal set session = 'page-9' where id = 3; update own.deal set at = at")
+        .await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    let ids = "select string_agg(key || ' ' || event_id, ', ' order by key) from capi.delivery";
+    assert_eq!(shop.get(ids).await, "1 page-7, 2 page-8, 3 page-9");
+    assert_eq!(platform.number("unique_events"), 3);
+}
+
+#[tokio::test]
+async fn consent_ignored_on_the_server_side() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    also_selling(&shop, "banner boolean", "'deal-' || d.id", "9", "d.banner").await;
+    // Not asked, refused, given, and given but withdrawn while it waits.
+    shop.run(
+        "insert into own.deal (id, banner) values (1, null), (2, false), (3, true), (4, true)",
+    )
+    .await;
+    shop.run("update own.deal set banner = false where id = 4").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    let fates = "select key || ' ' || status || ' ' || coalesce(reason, '-') from capi.delivery order by key";
+    assert_eq!(
+        shop.column(fates).await,
+        ["2 suppressed consent_refused", "3 delivered -", "4 suppressed withdrawn"]
+    );
+    let seen: Vec<_> = platform.seen().await.into_keys().collect();
+    assert_eq!(seen, ["deal-3"], "nothing else left");
+}
+
+/// Whether a process has a TCP connection, by the kernel's tables.
+fn has_network(pid: i64) -> bool {
+    let sockets: Vec<String> = ["tcp", "tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok())
+        .flat_map(|table| {
+            let inodes = table.lines().skip(1).filter_map(|l| l.split_whitespace().nth(9));
+            inodes.map(|inode| format!("socket:[{inode}]")).collect::<Vec<_>>()
+        })
+        .collect();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs");
+    open.flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str()))
+}
+
+#[tokio::test]
+async fn tracking_that_blocks_the_checkout() {
+    let platform = Platform::start().await;
+    // Answers after the patience of any customer.
+    platform.fault(json!({"kind": "latency", "ms": 30_000})).await;
+    let shop = selling(&platform).await;
+    let _sidecar = Sidecar::start(&shop);
+    let app = shop.connect().await;
+    let pid = app.pid().await;
+    let mut took = Vec::new();
+    for id in 1..=50 {
+        let started = std::time::Instant::now();
+        app.run(&format!("insert into own.sale (id) values ({id})")).await;
+        took.push(started.elapsed());
+        assert!(!has_network(pid), "the backend talks to somebody");
+    }
+    took.sort();
+    // Milliseconds as a rule; a busy machine is no platform that does not answer.
+    assert!(took[25].as_millis() < 1_000 && took[49].as_secs() < 10, "{took:?}");
+    assert_eq!(shop.count("select count(*) from capi.outbox").await, 50);
+    assert_eq!(receipts(&shop).await, [""; 0], "nothing was answered");
+}
+
+#[tokio::test]
+async fn order_hooks_that_fire_twice() {
+    let platform = Platform::start().await;
+    let shop = sending_shop(&platform).await;
+    let c = customer(&shop).await;
+    for id in 1..=5 {
+        shop.run(&format!(
+            "insert into shop.orders (customer_id, currency, total, checkout_url)
+            values ({c}, 'EUR', 10, 'https://shop.example.com/')"
+        ))
+        .await;
+        // The payment's webhook races the thank-you page.
+        let pay = format!(
+            "update shop.orders set status = 'paid', paid_at = clock_timestamp() where id = {id}"
+        );
+        let page = shop.connect().await;
+        let pid = page.pid().await;
+        shop.run(&format!("begin; {pay}")).await;
+        let racing = tokio::spawn(async move { page.ask(&pay).await });
+        shop.until_blocked(pid).await;
+        shop.run("commit").await;
+        racing.await.expect("no panic").expect("the page is served");
+    }
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    assert_eq!(receipts(&shop).await, ["delivered 5"]);
+    assert_eq!((platform.number("events_accepted"), platform.number("duplicates")), (5, 0));
+    assert_eq!(errors(&shop).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn wrong_value_by_tax_or_shipping() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    let net = "d.gross - d.tax - d.shipping";
+    also_selling(
+        &shop,
+        "gross numeric(10,2), tax numeric(10,2), shipping numeric(10,2)",
+        "'deal-' || d.id",
+        net,
+        "true",
+    )
+    .await;
+    shop.run("insert into own.deal (id, gross, tax, shipping) values (1, 119.00, 19.00, 4.90)")
+        .await;
+    // From here on the shop declares the gross value.
+    let redefine = "do $$ begin execute 'create or replace view own.deals as '
+        || replace(pg_get_viewdef('own.deals', true), 'd.gross - d.tax - d.shipping', 'd.gross + 0.00'); end $$";
+    shop.run(redefine).await;
+    shop.run(
+        "select capi.track('own.deal', conversions => 'own.deals', destinations => '{meta-eu}')",
+    )
+    .await;
+    shop.run("insert into own.deal (id, gross, tax, shipping) values (2, 119.00, 19.00, 4.90)")
+        .await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    for (id, value) in [("deal-1", "95.10"), ("deal-2", "119.00")] {
+        assert_eq!(arrived(&platform, id).await["custom_data"]["value"].to_string(), value);
+    }
+    // Each event can be explained by the definition that was in force, and what has drifted since is
+    // one query.
+    let rule = "select o.key || ' ' || (v.view_definition like '%shipping%')
+        from capi.outbox o join capi.source_version v using (version) order by o.key";
+    assert_eq!(shop.column(rule).await, ["1 true", "2 false"]);
+    let drift = "select o.key || ' ' || o.value || ' now ' || v.value
+        from capi.delivery o join own.deals v on v.id::text = o.key and o.source = 'own.deal'
+        where o.value <> v.value";
+    assert_eq!(shop.column(drift).await, ["1 95.10 now 119.00"]);
+}
+
+#[tokio::test]
+async fn unpaid_and_failed_orders_counted() {
+    let platform = Platform::start().await;
+    let shop = sending_shop(&platform).await;
+    let c = customer(&shop).await;
+    shop.run(&format!(
+        "insert into shop.orders (customer_id, currency, total, checkout_url, status)
+        select {c}, 'EUR', 10, 'https://shop.example.com/', s
+        from unnest('{{pending, pending, payment_failed, cancelled}}'::text[]) s"
+    ))
+    .await;
+    shop.run("update shop.orders set status = 'payment_failed' where id = 2").await;
+    let _sidecar = Sidecar::start(&shop);
+    let paid = buy(&shop, c).await;
+    until_settled(&shop, 20).await;
+    let keys = "select string_agg(key, ' ' order by key) from capi.delivery";
+    assert_eq!(shop.get(keys).await, paid.to_string(), "the paid one and no other");
+    // Paid after all; cancelled later, it stays a purchase that was made.
+    shop.run("update shop.orders set status = 'paid', paid_at = clock_timestamp() where id = 1")
+        .await;
+    shop.run("update shop.orders set status = 'cancelled', cancelled_at = clock_timestamp() where id = 1").await;
+    until_settled(&shop, 20).await;
+    assert_eq!(shop.get(keys).await, format!("1 {paid}"));
+    assert_eq!(platform.number("unique_events"), 2);
+    assert_eq!(errors(&shop).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_extension_that_breaks_the_shop() {
+    let platform = Platform::start().await;
+    let shop = selling(&platform).await;
+    sell(&shop, "id", "1").await;
+    let failures =
+        "select case when is_called then last_value else 0 end from capi.capture_failures";
+    // A careless migration, with the application's sessions open.
+    shop.run("alter view own.conversion rename column event_id to reference").await;
+    for session in [&shop.connect().await, &shop.connect().await] {
+        let next = "insert into own.sale (id) select max(id) + 1 from own.sale";
+        session.run(next).await;
+    }
+    assert_eq!(shop.count("select count(*) from own.sale").await, 3, "the orders are there");
+    assert_eq!(
+        errors(&shop).await,
+        ["2 22023 missing event_id open", "3 22023 missing event_id open"]
+    );
+    assert_eq!(shop.count(failures).await, 2, "somebody is told");
+    shop.run("alter view own.conversion rename column reference to event_id").await;
+    shop.run("select capi.recapture()").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    assert_eq!(receipts(&shop).await, ["delivered 3"]);
 }

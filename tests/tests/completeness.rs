@@ -296,3 +296,63 @@ async fn who_does_not_own_the_table_does_not_decide_about_its_past() {
         .await;
     assert_eq!(direct.code, "42501");
 }
+
+#[tokio::test]
+async fn two_halves_of_a_condition_that_miss_each_other_are_found_by_the_sweep() {
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own;
+            create table own.sale (id bigint primary key, at timestamptz default clock_timestamp(), approved boolean);
+            create table own.payment (sale bigint);
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, s.at as event_time,
+                'website' as action_source, 5 as value, 'EUR' as currency, true as consent
+            from own.sale s where s.approved and exists (select from own.payment p where p.sale = s.id);
+            select capi.track('own.sale', conversions => 'own.conversion', also => '{\"own.payment\": \"sale\"}');
+            insert into own.sale values (1), (2)",
+        )
+        .await;
+    let other = database.connect().await;
+    // Each transaction captures without seeing what the other has not yet committed.
+    database.run("begin; update own.sale set approved = true where id = 1").await;
+    other.run("begin; insert into own.payment values (1); set constraints all immediate").await;
+    database.run("commit").await;
+    other.run("commit").await;
+    // The commit looks again only if its own transaction went on.
+    let found = captured_keys(&database).await;
+    database.run("select capi.sweep()").await;
+    assert_eq!(captured_keys(&database).await, "1", "before the sweep: {found:?}");
+    // Under a snapshot of its own nobody sees the other half, whoever commits last.
+    database.run("begin isolation level repeatable read; update own.sale set approved = true where id = 2").await;
+    other.run("begin isolation level repeatable read; insert into own.payment values (2)").await;
+    database.run("commit").await;
+    other.run("commit").await;
+    assert_eq!(captured_keys(&database).await, "1", "missed by both");
+    assert_eq!(database.line("select missing, captured from capi.sweep()").await, "1|1");
+    assert_eq!(captured_keys(&database).await, "1 2");
+}
+
+#[tokio::test]
+async fn a_policy_that_comes_after_the_tracking_hides_nothing_in_silence() {
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own authorization shop_owner; set role shop_owner;
+            create table own.sale (id bigint primary key, at timestamptz default clock_timestamp());
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, s.at as event_time,
+                'website' as action_source, 5 as value, 'EUR' as currency, true as consent
+            from own.sale s;
+            reset role;
+            select capi.track('own.sale', conversions => 'own.conversion');
+            alter table own.sale enable row level security; alter table own.sale force row level security;
+            create policy only_apps on own.sale for select to app using (true)",
+        )
+        .await;
+    database.run("insert into own.sale values (1)").await;
+    assert_eq!(captured_keys(&database).await, "");
+    assert_eq!(errors(&database).await, ["1 42501 insufficient_privilege - open"]);
+    let refusal = database.refused("select capi.sweep()").await;
+    assert!(refusal.message.contains("cannot be read"), "{refusal:?}");
+}

@@ -149,7 +149,10 @@ impl Worker {
                 match self.deal(&mut app, &boss).await {
                     Ok(Ended::Well) => self.add("transactions"),
                     Ok(Ended::Refused(refusal)) => {
-                        self.add(&format!("refused {}", refusal.code));
+                        // What the server lacks is worth a word.
+                        let lacks = refusal.code.starts_with("53");
+                        let why = if lacks { refusal.hint.as_str() } else { "" };
+                        self.add(format!("refused {} {why}", refusal.code).trim_end());
                         if app.attempt("rollback").await.is_err() {
                             break;
                         }
