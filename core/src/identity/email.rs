@@ -184,7 +184,13 @@ mod tests {
 
     #[test]
     fn drops_placeholders() {
-        for value in ["n/a", "Guest@example.com", "no-reply@example.com", "jo@shop.invalid"] {
+        for value in [
+            "n/a",
+            "Guest@example.com",
+            "no-reply@example.com",
+            "jo@shop.invalid",
+            "test@gmail.com",
+        ] {
             assert_eq!(meta(value), Err(DropReason::Placeholder), "{value}");
         }
     }
@@ -211,6 +217,10 @@ mod tests {
         for form in [email.gmail_dots(), email.gmail(), email.untagged(), email.alphanumeric()] {
             assert_eq!(form.as_deref(), Ok("\u{e9}@gmail.com"));
         }
+
+        let email = Email::parse("n.a@gmail.com").expect("initials");
+        assert_eq!(email.gmail().as_deref(), Ok("na@gmail.com"));
+        assert_eq!(email.alphanumeric().as_deref(), Ok("na@gmail.com"));
 
         let email = Email::parse("+@gmail.com").expect("an address");
         assert_eq!(email.gmail(), Err(DropReason::NotInForm));

@@ -35,6 +35,7 @@ pub use date_of_birth::DateOrder;
 pub use form::{Form, PLATFORMS};
 pub use ip::{client_ip, user_agent};
 pub use reason::DropReason;
+pub(crate) use text::{is_joiner, is_unseen};
 
 /// Keeps clear text out of logs and panics.
 macro_rules! opaque_debug {

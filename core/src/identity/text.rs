@@ -122,7 +122,7 @@ pub(super) fn narrow(c: char) -> char {
 /// zero-width space, byte order mark, direction marks, fillers, variation selectors) and the
 /// blank of Braille. Copying and exporting leave them behind, and nobody can see that the digest
 /// is another. The joiners are no such: see [`is_joiner`].
-pub(super) fn is_unseen(c: char) -> bool {
+pub(crate) fn is_unseen(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control() && !c.is_whitespace();
     }
@@ -136,7 +136,7 @@ pub(super) fn is_unseen(c: char) -> bool {
 }
 
 /// The two joiners, which shape Persian and Indic names.
-pub(super) fn is_joiner(c: char) -> bool {
+pub(crate) fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 

@@ -165,6 +165,8 @@ pub const BOOK: &[Rule] = &[
             drops(DIGEST, DropReason::DigestOfOtherForm).on("ga4"),
             drops("a@b", DropReason::Malformed),
             drops("guest@example.com", DropReason::Placeholder),
+            drops("test@example.com", DropReason::Placeholder),
+            gives("n.a@gmail.com", "na@gmail.com").on("google_ads"),
         ],
         sources: &[META, META_BUILDER, GA4, GOOGLE_ADS, REDDIT, X, MICROSOFT],
         version: 1,
@@ -209,7 +211,8 @@ pub const BOOK: &[Rule] = &[
     },
     Rule {
         fields: &["first_name"],
-        rule: "White space and punctuation removed, letters of every script kept; so are digits.",
+        rule: "White space and punctuation removed, letters of every script kept; so are digits. \
+               Without a letter it is dropped.",
         forms: &[
             LETTERS,
             (
@@ -233,6 +236,8 @@ pub const BOOK: &[Rule] = &[
             gives("Dr. Mary-Ann 2", "dr maryann 2").on("snapchat"),
             gives(" Mike ", "Mike").on("linkedin"),
             drops("N/A", DropReason::Placeholder),
+            drops("undefined undefined", DropReason::Placeholder),
+            drops("000", DropReason::Malformed),
             drops("Dr.", DropReason::NotInForm).on("google_ads"),
         ],
         sources: NAME_SOURCES,
@@ -240,7 +245,8 @@ pub const BOOK: &[Rule] = &[
     },
     Rule {
         fields: &["last_name"],
-        rule: "White space and punctuation removed, letters of every script kept; so are digits.",
+        rule: "White space and punctuation removed, letters of every script kept; so are digits. \
+               Without a letter it is dropped.",
         forms: &[
             LETTERS,
             (
