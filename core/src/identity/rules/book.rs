@@ -121,7 +121,13 @@ const TRIMMED: (Form, &str) = (Form::Trimmed, "trimmed, lower case, nothing else
 const UNPUNCTUATED: (Form, &str) =
     (Form::Unpunctuated, "punctuation removed, inner spaces kept, letters of every script kept");
 const UNSPACED: (Form, &str) = (Form::Unspaced, "white space removed, punctuation kept");
-const NAMES_IN_CLEAR: &[(&str, &str)] = &[("linkedin", "trimmed, otherwise as it is")];
+const AS_IT_IS: &str = "trimmed, otherwise as it is";
+const UPPER: &str = "the two letters in upper case";
+const PLACES_IN_CLEAR: &[(&str, &str)] = &[
+    ("tiktok", "only the letters of the plain form, lower case"),
+    ("ga4", "digits and symbols removed, lower case, inner spaces kept"),
+];
+const NAMES_IN_CLEAR: &[(&str, &str)] = &[("linkedin", AS_IT_IS)];
 const NAME_SOURCES: &[Source] =
     &[META, META_BUILDER, GA4, GOOGLE_ADS, PINTEREST, SNAPCHAT, TIKTOK, LINKEDIN];
 
@@ -326,7 +332,7 @@ pub const BOOK: &[Rule] = &[
                kept; a trailing group of digits equal to the row's zip cut. Without a letter it \
                is dropped.",
         forms: &[],
-        in_clear: &[],
+        in_clear: PLACES_IN_CLEAR,
         examples: &[
             gives("São Paulo", "sãopaulo"),
             gives("Coeur d'Alene", "coeurdalene"),
@@ -335,10 +341,12 @@ pub const BOOK: &[Rule] = &[
             gives("29 Palms", "29palms"),
             gives("Seattle 98121", "seattle").zip("98121"),
             gives("Seattle 98121", "seattle98121"),
+            gives("29 Palms", "palms").on("tiktok"),
+            gives("29 Palms, Calif.", "palms calif").on("ga4"),
             drops("10115", DropReason::Malformed),
             drops("n/a", DropReason::Placeholder),
         ],
-        sources: &[META, META_BUILDER, PINTEREST],
+        sources: &[META, META_BUILDER, PINTEREST, TIKTOK, GA4],
         version: 1,
     },
     Rule {
@@ -348,7 +356,7 @@ pub const BOOK: &[Rule] = &[
                DC and territories included; unknown ones dropped. Elsewhere, or where the country \
                is unknown and the text is no exact US name, white space and punctuation removed.",
         forms: &[(Form::TwoLetters, "two letters; others dropped")],
-        in_clear: &[],
+        in_clear: PLACES_IN_CLEAR,
         examples: &[
             gives("California", "ca"),
             gives("US-CA", "ca").country("US"),
@@ -357,10 +365,12 @@ pub const BOOK: &[Rule] = &[
             gives("West Virginia, USA", "wv"),
             gives("New South Wales", "newsouthwales").country("AU"),
             gives("California", "ca").on("pinterest"),
+            gives("California", "ca").on("tiktok"),
+            gives("New South Wales", "new south wales").country("AU").on("ga4"),
             drops("New South Wales", DropReason::NotInForm).country("AU").on("pinterest"),
             drops("Bayern", DropReason::UnknownState).country("US"),
         ],
-        sources: &[META, PINTEREST],
+        sources: &[META, PINTEREST, TIKTOK, GA4],
         version: 1,
     },
     Rule {
@@ -372,7 +382,7 @@ pub const BOOK: &[Rule] = &[
             (Form::Digits, "digits only; others dropped"),
             (Form::Uncut, "spaces and dashes removed, nothing cut"),
         ],
-        in_clear: &[("google_ads", "trimmed, otherwise as it is")],
+        in_clear: &[("google_ads", AS_IT_IS), ("ga4", AS_IT_IS)],
         examples: &[
             gives("SW1A 1AA", "sw1a1aa"),
             gives("94105-1234", "94105"),
@@ -383,12 +393,13 @@ pub const BOOK: &[Rule] = &[
             gives("94105-1234", "941051234").on("tiktok"),
             gives("94105-1234", "94105").on("pinterest"),
             gives(" 1229-076 ", "1229-076").on("google_ads"),
+            gives(" 94105-1234 ", "94105-1234").on("ga4"),
             drops("SW1A 1AA", DropReason::NotInForm).on("pinterest"),
             drops("9410", DropReason::Malformed).country("US"),
             drops("941051", DropReason::Malformed).country("US"),
             drops("00000", DropReason::Placeholder),
         ],
-        sources: &[META, PINTEREST, TIKTOK, GOOGLE_ADS],
+        sources: &[META, PINTEREST, TIKTOK, GOOGLE_ADS, GA4],
         version: 1,
     },
     Rule {
@@ -396,27 +407,38 @@ pub const BOOK: &[Rule] = &[
         rule: "ISO 3166-1 alpha-2; alpha-3, English short names and usual aliases mapped exactly, \
                never by prefix. Case, accents, spaces and punctuation do not count.",
         forms: &[],
-        in_clear: &[("google_ads", "the two letters in upper case")],
+        in_clear: &[
+            ("google_ads", UPPER),
+            ("ga4", UPPER),
+            ("linkedin", UPPER),
+            ("tiktok", "the two letters in lower case"),
+        ],
         examples: &[
             gives("USA", "us"),
             gives("England", "gb"),
             gives("Great Britain", "gb"),
             gives("Deutschland", "de"),
             gives("us", "US").on("google_ads"),
+            gives("USA", "US").on("ga4"),
+            gives("USA", "US").on("linkedin"),
+            gives("USA", "us").on("tiktok"),
             drops("Atlantis", DropReason::UnknownCountry),
             drops("Germ", DropReason::UnknownCountry),
         ],
-        sources: &[META, ISO_3166, GOOGLE_ADS],
+        sources: &[META, ISO_3166, GOOGLE_ADS, GA4, TIKTOK, LINKEDIN],
         version: 1,
     },
     Rule {
         fields: &["external_id"],
         rule: "White space removed, lower case, as Meta's newest builder and so the pixel does.",
-        forms: &[(Form::Verbatim, "trimmed, otherwise as it is")],
-        in_clear: &[],
+        forms: &[(Form::Verbatim, AS_IT_IS)],
+        in_clear: &[("ga4", AS_IT_IS), ("linkedin", AS_IT_IS), ("microsoft", AS_IT_IS)],
         examples: &[
             gives(" User 42 ", "user42"),
             gives(" User 42 ", "User 42").on("tiktok"),
+            gives(" User 42 ", "User 42").on("ga4"),
+            gives("User 42", "User 42").on("linkedin"),
+            gives("User 42", "User 42").on("microsoft"),
             gives("ABC-123", "abc-123"),
             gives("0", "0"),
             drops("undefined", DropReason::Placeholder),
@@ -426,7 +448,7 @@ pub const BOOK: &[Rule] = &[
                 DropReason::MangledDigest,
             ),
         ],
-        sources: &[META, META_BUILDER, REDDIT, TIKTOK],
+        sources: &[META, META_BUILDER, REDDIT, TIKTOK, GA4, LINKEDIN, MICROSOFT],
         version: 1,
     },
     clear(
