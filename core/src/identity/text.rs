@@ -88,6 +88,11 @@ pub(super) fn has_key(name: &str, key: &str) -> bool {
     self::key(name) == key
 }
 
+/// A name and the code behind it in parentheses: `california (ca)`.
+pub(super) fn with_code(folded: &str) -> Option<(&str, &str)> {
+    folded.strip_suffix(')')?.rsplit_once('(')
+}
+
 /// Punctuation in the sense of the rules: Unicode's, all of ASCII's, because Meta's builder drops
 /// `$+<=>^|~` and the backtick too, which Unicode calls symbols, the full-width forms of those,
 /// and what people type for an apostrophe or a hyphen.

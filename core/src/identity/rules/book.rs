@@ -353,8 +353,10 @@ pub const BOOK: &[Rule] = &[
         fields: &["state"],
         rule: "Country (row's, else source's default) US or CA: name in English or French, \
                accents folded for the look-up, or code, or ISO 3166-2 code, to the two letters, \
-               DC and territories included; unknown ones dropped. Elsewhere, or where the country \
-               is unknown and the text is no exact US name, white space and punctuation removed.",
+               DC and territories included, a code in parentheses behind its name cut; unknown \
+               ones dropped. Elsewhere, or where the country is unknown and the text is no exact \
+               US name and no ISO 3166-2 code of either country, white space and punctuation \
+               removed.",
         forms: &[(Form::TwoLetters, "two letters; others dropped")],
         in_clear: PLACES_IN_CLEAR,
         examples: &[
@@ -363,6 +365,9 @@ pub const BOOK: &[Rule] = &[
             gives("Hawaiʻi", "hi").country("US"),
             gives("Québec", "qc").country("CA"),
             gives("West Virginia, USA", "wv"),
+            gives("California (CA)", "ca"),
+            gives("Newfoundland & Labrador", "nl").country("CA"),
+            gives("CA-ON", "on"),
             gives("New South Wales", "newsouthwales").country("AU"),
             gives("California", "ca").on("pinterest"),
             gives("California", "ca").on("tiktok"),
@@ -405,7 +410,8 @@ pub const BOOK: &[Rule] = &[
     Rule {
         fields: &["country"],
         rule: "ISO 3166-1 alpha-2; alpha-3, English short names and usual aliases mapped exactly, \
-               never by prefix. Case, accents, spaces and punctuation do not count.",
+               never by prefix. Case, accents, spaces and punctuation do not count, `&` is `and`; a \
+               code in parentheses behind the name of the same country is cut.",
         forms: &[],
         in_clear: &[
             ("google_ads", UPPER),
@@ -422,6 +428,8 @@ pub const BOOK: &[Rule] = &[
             gives("USA", "US").on("ga4"),
             gives("USA", "US").on("linkedin"),
             gives("USA", "us").on("tiktok"),
+            gives("United States (US)", "us"),
+            gives("Bahamas, The", "bs"),
             drops("Atlantis", DropReason::UnknownCountry),
             drops("Germ", DropReason::UnknownCountry),
         ],
@@ -454,11 +462,14 @@ pub const BOOK: &[Rule] = &[
     clear(
         &["client_ip_address"],
         "IPv4 or IPv6, without port, prefix length or zone; first public address of a forwarded \
-         list; IPv4-mapped IPv6 unwrapped; private, shared (100.64.0.0/10), loopback, link-local \
-         and multicast addresses dropped.",
+         list; IPv4-mapped IPv6 unwrapped; the appendix of Meta's parameter builder cut; \
+         private, shared (100.64.0.0/10), benchmark (198.18.0.0/15), reserved (240.0.0.0/4), \
+         loopback, link-local, site-local and multicast addresses dropped, also within \
+         64:ff9b::/96.",
         &[
             gives("203.0.113.7:443", "203.0.113.7"),
             gives("203.0.113.7/32", "203.0.113.7"),
+            gives("203.0.113.7.AQQCAQIB", "203.0.113.7"),
             gives("10.0.0.1, 203.0.113.7", "203.0.113.7"),
             gives("[2001:DB8::1]:443", "2001:db8::1"),
             gives("::ffff:203.0.113.7", "203.0.113.7"),
