@@ -74,11 +74,11 @@ fn forms() -> String {
             let field = code(identifier.as_str());
             rows.push(vec![format!("{field} in clear"), (*text).to_owned(), code(platform)]);
         }
-        let without = |platform: &&str| !is_taken(identifier.as_str(), platform);
-        if PLATFORMS.iter().any(|platform| without(&platform)) {
+        let without = PLATFORMS.into_iter().filter(|p| !is_taken(identifier.as_str(), p));
+        let without = codes(without);
+        if !without.is_empty() {
             let field = format!("no {}", code(identifier.as_str()));
-            let platforms = codes(PLATFORMS.iter().filter(|p| without(p)).copied());
-            rows.push(vec![field, "the platform has no such field".to_owned(), platforms]);
+            rows.push(vec![field, "the platform has no such field".to_owned(), without]);
         }
     }
     table(&["form", "rule", "platforms"], rows)

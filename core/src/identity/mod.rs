@@ -112,7 +112,7 @@ pub struct Context<'a> {
     pub country: Option<&'a str>,
     /// The country of the phone where it has one of its own: ISO alpha-2.
     pub phone_country: Option<&'a str>,
-    /// The row's postal code as it is.
+    /// The row's postal code as it is; of several, all of them with commas between.
     pub zip: Option<&'a str>,
     /// The last day that can be a date of birth: the event's.
     pub latest_birth: Option<time::Date>,

@@ -5,7 +5,7 @@
 use capi_core::capture::{Captured, Options, Row, capture};
 use capi_core::consent::{Consent, refuses};
 use capi_core::hash::Digest;
-use capi_core::identity::rules::{self, FieldValue, normalize_field};
+use capi_core::identity::rules::{self, FieldError, FieldValue, normalize_field};
 use capi_core::identity::{
     Context, Form, Identifier, Normalized, PLATFORMS, country_code, hash_all, normalize,
 };
@@ -21,6 +21,7 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 /// Every platform's form: normalising again changes nothing, digests are digests of something,
 /// and all forms at once are the same as one at a time.
 pub(crate) fn identifier(identifier: Identifier, value: &str, context: &Context<'_>) {
+    in_clear(identifier, value, context);
     let hashed = hash_all(identifier, &[value], context);
     for platform in PLATFORMS {
         let form = Form::of(identifier, platform);
@@ -46,6 +47,19 @@ pub(crate) fn identifier(identifier: Identifier, value: &str, context: &Context<
         }
         let again = normalize(identifier, &again, platform, context).map(Normalized::into_string);
         assert_eq!(again.as_deref(), Ok(&*expected), "{identifier:?} {platform}: not stable");
+    }
+}
+
+/// What a platform takes in clear is something, and no digest is made of it.
+fn in_clear(identifier: Identifier, value: &str, context: &Context<'_>) {
+    let field = identifier.as_str();
+    for platform in PLATFORMS.into_iter().filter(|platform| !rules::is_hashed(field, platform)) {
+        let given = normalize_field(field, value, platform, context);
+        assert_eq!(given == Err(FieldError::NotTaken), !rules::is_taken(field, platform));
+        let Ok(once) = given else { continue };
+        assert!(once.digest().is_err(), "{field} {platform}");
+        let once = once.into_string();
+        assert!(!once.trim().is_empty(), "{field} {platform}: nothing is left");
     }
 }
 

@@ -329,7 +329,7 @@ pub const BOOK: &[Rule] = &[
     Rule {
         fields: &["city"],
         rule: "White space, punctuation and symbols removed, letters of every script and digits \
-               kept; a trailing group of digits equal to the row's zip cut. Without a letter it \
+               kept; a trailing group of digits equal to the row's zip, or to one of them, cut. Without a letter it \
                is dropped.",
         forms: &[],
         in_clear: PLACES_IN_CLEAR,
