@@ -246,7 +246,7 @@ fn identity(
     let code = |field: &str| row.text(field).and_then(|text| identity::country_code(&text).ok());
     let country = code("country").or_else(|| options.default_country.clone());
     let phone_country = code("phone_country");
-    let zip = row.text("zip");
+    let zip = Some(row.texts("zip").join(","));
     let context = Context {
         country: country.as_deref(),
         phone_country: phone_country.as_deref(),
@@ -298,6 +298,7 @@ fn scalar(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::Digest;
     use proptest::prelude::{Strategy, any, prop, proptest};
     use serde_json::json;
 
@@ -334,6 +335,18 @@ mod tests {
         match capture(row(changes), &Options::default(), NOW) {
             Captured::Fault(fault) => fault,
             other => panic!("a fault was expected: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_city_loses_the_postal_code_that_is_one_of_several() {
+        for zip in [json!("98121"), json!(["10115", "98121"]), json!(["98121-4892", null])] {
+            let changes = json!({"city": "Seattle 98121", "zip": zip});
+            let options = Options { consent_not_required: true, ..Options::default() };
+            let Captured::Event(new) = capture(row(changes), &options, NOW) else {
+                panic!("an event")
+            };
+            assert_eq!(new.event.identity.0["city"], [Digest::of("seattle")]);
         }
     }
 

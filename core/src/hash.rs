@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization;
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use crate::identity::{is_joiner, is_unseen};
 
 /// The SHA-256 digest of one normalised identifier: 64 lower-case hex digits.
 ///
@@ -132,6 +133,9 @@ fn is_wrapped(value: &str, punctuation_counts: bool) -> bool {
     let mut digits = String::with_capacity(72);
     let mut since_punctuation = 0;
     for c in value.chars() {
+        if is_unseen(c) {
+            continue;
+        }
         if c.is_alphanumeric() {
             // Longer than any prefix and a digest, or of no hex digit: something else.
             if digits.len() > 71 || !c.is_ascii() {
@@ -139,7 +143,7 @@ fn is_wrapped(value: &str, punctuation_counts: bool) -> bool {
             }
             digits.push(c.to_ascii_lowercase());
             since_punctuation += 1;
-        } else if !c.is_whitespace() && !is_invisible(c) {
+        } else if !c.is_whitespace() && !is_joiner(c) {
             // Behind the last digit it is a closing quote.
             if since_punctuation < 64 {
                 since_punctuation = 0;
@@ -150,10 +154,6 @@ fn is_wrapped(value: &str, punctuation_counts: bool) -> bool {
     is_hex64(&digits[prefix..])
         && PREFIXES.contains(&&digits[..prefix])
         && (!punctuation_counts || since_punctuation >= 64)
-}
-
-fn is_invisible(c: char) -> bool {
-    matches!(c.general_category(), GeneralCategory::Format | GeneralCategory::Control)
 }
 
 pub(crate) fn is_hex64(value: &str) -> bool {
@@ -229,6 +229,10 @@ mod tests {
             format!("\u{feff}{JOHN}"),
             format!("\"{JOHN}.AQQCAQIB\""),
             spaced.replace(' ', "\u{200b}"),
+            spaced.replace(' ', "\u{3164}"),
+            spaced.replace(' ', "\u{2800}"),
+            spaced.replace(' ', "\u{fe0f}"),
+            spaced.replace(' ', "\u{200d}"),
             spaced,
             wide,
         ] {

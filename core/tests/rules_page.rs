@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use capi_core::identity::rules::{BOOK, Example, Rule, Source};
+use capi_core::identity::rules::{BOOK, Example, Rule, Source, is_taken};
 use capi_core::identity::{DropReason, PLATFORMS};
 
 fn page() -> PathBuf {
@@ -67,16 +67,18 @@ fn forms() -> String {
     for rule in BOOK {
         let Some(identifier) = rule.identifier() else { continue };
         for ((form, text), (_, platforms)) in rule.forms.iter().zip(identifier.forms()) {
-            let all_but_meta = platforms.len() + 1 == PLATFORMS.len();
-            let platforms = match all_but_meta {
-                true => "all but `meta`".to_owned(),
-                false => codes(platforms.iter().copied()),
-            };
+            let platforms = codes(platforms.iter().copied());
             rows.push(vec![code(&form.key(identifier)), (*text).to_owned(), platforms]);
         }
         for (platform, text) in rule.in_clear {
             let field = code(identifier.as_str());
             rows.push(vec![format!("{field} in clear"), (*text).to_owned(), code(platform)]);
+        }
+        let without = PLATFORMS.into_iter().filter(|p| !is_taken(identifier.as_str(), p));
+        let without = codes(without);
+        if !without.is_empty() {
+            let field = format!("no {}", code(identifier.as_str()));
+            rows.push(vec![field, "the platform has no such field".to_owned(), without]);
         }
     }
     table(&["form", "rule", "platforms"], rows)

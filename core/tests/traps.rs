@@ -4,9 +4,6 @@
 //! The inputs are built around the traps: separators, spaces of all kinds, invisible characters,
 //! full-width letters, mixed case, arrays, numbers. The words are written down here and not taken
 //! from the rules, so that both can disagree.
-//!
-//! The ignored tests name what the rules of identity do not see through yet; each runs with
-//! `cargo test -p capi-core --test traps -- --ignored` and is to be taken up when its rule is.
 
 use std::collections::BTreeSet;
 
@@ -40,9 +37,10 @@ const IDENTIFIERS: [&str; 11] = [
 ];
 
 /// Words that stand for no value in every field.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 21] = [
     "n/a",
-    "n.a.",
+    "null null",
+    "undefined undefined",
     "#n/a",
     "none",
     "undefined",
@@ -64,9 +62,9 @@ const WORDS: [&str; 20] = [
 ];
 
 /// Spaces, separators and characters that nobody sees.
-const BETWEEN: [&str; 18] = [
+const BETWEEN: [&str; 22] = [
     "-", " ", ":", ".", "_", "/", "'", ",", "\t", "\n", "--", "\u{a0}", "\u{2009}", "\u{3000}",
-    "\u{200b}", "\u{feff}", "\u{ad}", "\u{2060}",
+    "\u{200b}", "\u{feff}", "\u{ad}", "\u{2060}", "\u{3164}", "\u{2800}", "\u{fe0f}", "\u{1}",
 ];
 
 const AROUND: [&str; 9] = ["", " ", "\u{a0}", "\t", "\n", "\u{200b}", "\u{feff}", "'", "\""];
@@ -347,6 +345,9 @@ fn nothing_the_digest_of_nothing_and_placeholders_leave_nothing() {
     for text in [EMPTY, &suffix, "", " ", "\u{a0}", "-", "---", "N/A", "Unknown", "(not set)"] {
         leaves_nothing(text);
     }
+    for text in ["undefined undefined", "null null", "None None", "n/a n/a", "unknown unknown"] {
+        leaves_nothing(text);
+    }
 }
 
 #[test]
@@ -369,6 +370,11 @@ fn the_digest_of_nothing_in_disguise_leaves_nothing() {
     leaves_nothing(&format!("\"{EMPTY}\""));
     leaves_nothing(&format!("\u{feff}{EMPTY}"));
     for text in ["\u{200b}", "\u{feff}", "\u{ad}", "\u{200b}\u{200d}"] {
+        leaves_nothing(text);
+    }
+    for text in
+        ["\u{3164}", "\u{2800}", "\u{115f}\u{1160}", "\u{ffa0}", "\u{180e}", "\u{fe0f}", "\u{1}"]
+    {
         leaves_nothing(text);
     }
 }

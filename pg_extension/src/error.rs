@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// A digest of what is never hashed.
     #[error("the platform takes this field in clear: there is no digest of it")]
     InClear,
+    /// A field that the platform does not have.
+    #[error("the platform takes no such field")]
+    NotTaken,
     /// The platform name is none.
     #[error("unknown platform")]
     UnknownPlatform,
@@ -89,6 +92,7 @@ impl Error {
             Self::UnknownField { nearest: None } => "capi.field lists every name.".into(),
             Self::NoRule(_) => "capi.rule lists the fields that have one.".into(),
             Self::InClear => "capi.normalize gives the text that travels.".into(),
+            Self::NotTaken => "capi.rule has the rule of each field.".into(),
             Self::UnknownPlatform => {
                 format!("Known are: {}.", capi_core::identity::PLATFORMS.join(", "))
             }

@@ -113,6 +113,7 @@ fn judge(
         Ok(value) => Ok(Some(Ok(value))),
         Err(FieldError::Dropped(reason)) => Ok(Some(Err(reason))),
         Err(FieldError::InClear) => Err(Error::InClear),
+        Err(FieldError::NotTaken) => Err(Error::NotTaken),
         Err(FieldError::NoRule) => Err(match field::find(field) {
             Some(known) => Error::NoRule(known.name),
             None => Error::UnknownField { nearest: field::nearest(field) },

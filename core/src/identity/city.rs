@@ -15,7 +15,8 @@ pub struct City<'a>(Cow<'a, str>);
 super::opaque_debug!(City<'_>);
 
 impl<'a> City<'a> {
-    /// Parses a city; the row's `zip` is cut where the city ends with it.
+    /// Parses a city; the row's `zip`, or one of several with commas between, is cut where the
+    /// city ends with it.
     pub fn parse(value: &'a str, zip: Option<&str>) -> Result<Self, DropReason> {
         let folded = text::fold(value);
         if folded.is_empty() {
@@ -49,11 +50,13 @@ fn without_zip(city: &str, zip: &str) -> Option<usize> {
     if !city.ends_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let zip = Zip::bare(zip);
     let name = city.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = &city[name.len()..];
-    let short = zip.get(..5).filter(|_| zip.len() == 9);
-    (digits == zip || Some(digits) == short).then_some(name.len())
+    let is_digits = |zip: &str| {
+        let zip = Zip::bare(zip);
+        digits == zip || zip.get(..5).filter(|_| zip.len() == 9) == Some(digits)
+    };
+    zip.split(',').any(is_digits).then_some(name.len())
 }
 
 #[cfg(test)]
@@ -88,6 +91,9 @@ mod tests {
         assert_eq!(city("Seattle 98121", Some("98121-4892")).as_deref(), Ok("seattle"));
         assert_eq!(city("Seattle 98121", Some("98122")).as_deref(), Ok("seattle98121"));
         assert_eq!(city("Seattle 98121", None).as_deref(), Ok("seattle98121"));
+        for zips in ["98121,10115", "10115,98121-4892", "10115, 98121"] {
+            assert_eq!(city("Seattle 98121", Some(zips)).as_deref(), Ok("seattle"), "{zips}");
+        }
     }
 
     #[test]

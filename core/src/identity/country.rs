@@ -24,9 +24,19 @@ impl Country {
         if placeholder::is_placeholder(Identifier::Country, &folded) {
             return Err(DropReason::Placeholder);
         }
-        let key = text::key(&folded);
-        find(&key)
-            .or_else(|| key.strip_prefix("the").and_then(find_name))
+        let named = |name: &str| {
+            let key = text::key(name);
+            find(&key)
+                // `The Bahamas`, `Bahamas, The`.
+                .or_else(|| key.strip_prefix("the").and_then(find_name))
+                .or_else(|| key.strip_suffix("the").and_then(find_name))
+        };
+        named(&folded)
+            .or_else(|| {
+                // `United States (US)`: both must be the same country.
+                let (name, code) = text::with_code(&folded)?;
+                named(name).filter(|country| named(code).as_ref() == Some(country))
+            })
             .ok_or(DropReason::UnknownCountry)
     }
 
@@ -89,8 +99,11 @@ fn letter(key: &str) -> Option<usize> {
 /// Usual names that are not ISO's English short name, as [`text::key`] writes them, sorted.
 ///
 /// A name that two countries share (`congo` apart, which ISO gives to one) is not here.
-const ALIASES: [(&str, &str); 129] = [
+const ALIASES: [(&str, &str); 139] = [
+    ("aland", "ax"),
     ("alandislands", "ax"),
+    ("alemania", "de"),
+    ("allemagne", "de"),
     ("america", "us"),
     ("belgie", "be"),
     ("belgique", "be"),
@@ -123,9 +136,12 @@ const ALIASES: [(&str, &str); 129] = [
     ("eire", "ie"),
     ("emirates", "ae"),
     ("england", "gb"),
+    ("espagne", "es"),
     ("espana", "es"),
     ("falklandislands", "fk"),
     ("federatedstatesofmicronesia", "fm"),
+    ("francia", "fr"),
+    ("frankreich", "fr"),
     ("greatbritain", "gb"),
     ("heardisland", "hm"),
     ("holland", "nl"),
@@ -135,14 +151,17 @@ const ALIASES: [(&str, &str); 129] = [
     ("iran", "ir"),
     ("islamicrepublicofiran", "ir"),
     ("italia", "it"),
+    ("italien", "it"),
     ("ivorycoast", "ci"),
     ("kingdomofsaudiarabia", "sa"),
     ("koreanorth", "kp"),
     ("korearepublic", "kr"),
     ("koreasouth", "kr"),
     ("kosovo", "xk"),
+    ("ksa", "sa"),
     ("laos", "la"),
     ("libyanarabjamahiriya", "ly"),
+    ("luxemburg", "lu"),
     ("macau", "mo"),
     ("macedonia", "mk"),
     ("macedoniatheformeryugoslavrepublicof", "mk"),
@@ -180,6 +199,7 @@ const ALIASES: [(&str, &str); 129] = [
     ("sintmaarten", "sx"),
     ("slovakrepublic", "sk"),
     ("southkorea", "kr"),
+    ("spanien", "es"),
     ("stateofpalestine", "ps"),
     ("stbarthelemy", "bl"),
     ("sthelena", "sh"),
@@ -238,11 +258,31 @@ mod tests {
             ("Côte d'Ivoire", "ci"),
             ("Korea (Republic of)", "kr"),
             ("NA", "na"),
+            ("United States (US)", "us"),
+            ("United States of America (the) (USA)", "us"),
+            ("Trinidad & Tobago", "tt"),
+            ("Bosnia & Herzegovina", "ba"),
+            ("KSA", "sa"),
+            ("Bahamas, The", "bs"),
+            ("Åland", "ax"),
+            ("Luxemburg", "lu"),
+            ("Frankreich", "fr"),
             (" de ", "de"),
         ] {
             assert_eq!(country_code(value).as_deref(), Ok(expected), "{value}");
         }
-        for value in ["Atlantis", "Germ", "US|CA", "US/CA", "123us", "Korea", "ZZ", "中国"] {
+        for value in [
+            "Atlantis",
+            "Germ",
+            "US|CA",
+            "US/CA",
+            "123us",
+            "Korea",
+            "ZZ",
+            "中国",
+            "Germany (US)",
+            "X (US)",
+        ] {
             assert_eq!(country_code(value), Err(DropReason::UnknownCountry), "{value}");
         }
     }

@@ -123,11 +123,11 @@ fn is_local(local: &str) -> bool {
         && (local.is_ascii() || !local.contains(|c: char| text::is_blank(c) || c.is_control()))
 }
 
-/// At least two labels of letters, digits and hyphens, of any script.
+/// At least two labels of letters, digits, hyphens and underscores, of any script.
 fn is_domain(domain: &str) -> bool {
     if domain.is_ascii() {
         let bytes = domain.as_bytes();
-        let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+        let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         // No empty label: neither end is a dot and no two stand together.
         return domain.contains('.')
             && bytes.iter().all(fits)
@@ -135,7 +135,8 @@ fn is_domain(domain: &str) -> bool {
             && !domain.ends_with('.')
             && !domain.contains("..");
     }
-    let label = |l: &str| !l.is_empty() && l.chars().all(|c| c == '-' || text::is_word(c));
+    let label =
+        |l: &str| !l.is_empty() && l.chars().all(|c| matches!(c, '-' | '_') || text::is_word(c));
     domain.contains('.') && domain.split('.').all(label)
 }
 
@@ -160,6 +161,7 @@ mod tests {
     fn worked_examples() {
         assert_eq!(meta(" John_Smith@Gmail.com ").as_deref(), Ok("john_smith@gmail.com"));
         assert_eq!(meta("tést@gmail.com").as_deref(), Ok("tést@gmail.com"));
+        assert_eq!(meta("jo@my_shop.example.com").as_deref(), Ok("jo@my_shop.example.com"));
         assert_eq!(meta("a@b"), Err(DropReason::Malformed));
     }
 
@@ -184,7 +186,13 @@ mod tests {
 
     #[test]
     fn drops_placeholders() {
-        for value in ["n/a", "Guest@example.com", "no-reply@example.com", "jo@shop.invalid"] {
+        for value in [
+            "n/a",
+            "Guest@example.com",
+            "no-reply@example.com",
+            "jo@shop.invalid",
+            "test@gmail.com",
+        ] {
             assert_eq!(meta(value), Err(DropReason::Placeholder), "{value}");
         }
     }
@@ -211,6 +219,10 @@ mod tests {
         for form in [email.gmail_dots(), email.gmail(), email.untagged(), email.alphanumeric()] {
             assert_eq!(form.as_deref(), Ok("\u{e9}@gmail.com"));
         }
+
+        let email = Email::parse("n.a@gmail.com").expect("initials");
+        assert_eq!(email.gmail().as_deref(), Ok("na@gmail.com"));
+        assert_eq!(email.alphanumeric().as_deref(), Ok("na@gmail.com"));
 
         let email = Email::parse("+@gmail.com").expect("an address");
         assert_eq!(email.gmail(), Err(DropReason::NotInForm));

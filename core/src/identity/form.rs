@@ -97,8 +97,6 @@ pub const PLATFORMS: [&str; 11] = [
     "webhook",
 ];
 
-const ALL_BUT_META: &[&str] = PLATFORMS.split_at(1).1;
-
 /// The forms of an identifier that are not plain, with the platforms that use them.
 type Forms = &'static [(Form, &'static [&'static str])];
 
@@ -111,8 +109,8 @@ const NAMES: Forms = &[
 ];
 
 impl Identifier {
-    /// The forms that are not plain, with the platforms that use them; all others use the plain
-    /// one.
+    /// The forms that are not plain, with the platforms that use them; all others that take a
+    /// digest use the plain one.
     ///
     /// Where sources differ: X's own page hashes the phone with its `+` and says nothing of the
     /// case of a mail address, which its connectors lower. Microsoft's connectors disagree; the
@@ -132,7 +130,9 @@ impl Identifier {
             Self::FirstName | Self::LastName => NAMES,
             Self::State => &[(Form::TwoLetters, &["pinterest"])],
             Self::Zip => &[(Form::Digits, &["pinterest"]), (Form::Uncut, &["tiktok"])],
-            Self::ExternalId => &[(Form::Verbatim, ALL_BUT_META)],
+            Self::ExternalId => {
+                &[(Form::Verbatim, &["tiktok", "pinterest", "snapchat", "reddit", "webhook"])]
+            }
             Self::Gender | Self::DateOfBirth | Self::City | Self::Country => &[],
         }
     }

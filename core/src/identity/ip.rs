@@ -58,6 +58,7 @@ fn address(entry: &str) -> Option<IpAddr> {
         None => (bare, None),
     };
     let bare = bare.split_once('%').map_or(bare, |(bare, _)| bare);
+    let bare = without_appendix(bare);
     let address: IpAddr = match bare.parse() {
         Ok(address) => address,
         // `203.0.113.7:443`; an IPv6 address has more colons and was read above.
@@ -71,6 +72,22 @@ fn address(entry: &str) -> Option<IpAddr> {
         return None;
     }
     Some(address.to_canonical())
+}
+
+/// Cuts what Meta's parameter builder appends: `203.0.113.7.AQQCAQIB`.
+fn without_appendix(text: &str) -> &str {
+    match text.rsplit_once('.') {
+        Some((address, appendix))
+            if matches!(appendix.len(), 2 | 8)
+                && appendix.starts_with(|c: char| c.is_ascii_alphabetic())
+                && appendix
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) =>
+        {
+            address
+        }
+        _ => text,
+    }
 }
 
 fn number(text: &str, most: u32) -> Option<u32> {
@@ -87,16 +104,23 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(v4: Ipv4Addr) -> bool {
     let [a, b, ..] = v4.octets();
-    // 100.64.0.0/10 is shared by customers of one carrier, RFC 6598.
+    // 100.64.0.0/10 is shared by customers of one carrier, RFC 6598; 198.18.0.0/15 is for
+    // benchmarks, RFC 2544; 240.0.0.0/4 is reserved and ends with broadcast, RFC 1112.
     let shared = a == 100 && (64..128).contains(&b);
-    !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared)
-        && !(v4.is_multicast() || v4.is_broadcast() || a == 0)
+    let benchmark = a == 198 && matches!(b, 18 | 19);
+    !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared || benchmark)
+        && !(v4.is_multicast() || a == 0 || a >= 240)
 }
 
 fn is_public_v6(v6: Ipv6Addr) -> bool {
     let reserved = v6.is_loopback() || v6.is_unspecified() || v6.is_multicast();
-    let local = v6.is_unique_local() || v6.is_unicast_link_local();
-    !(reserved || local)
+    let [first, second, third, fourth, fifth, sixth, high, low] = v6.segments();
+    // fec0::/10 was once for sites, RFC 3879.
+    let local = v6.is_unique_local() || v6.is_unicast_link_local() || first & 0xffc0 == 0xfec0;
+    // 64:ff9b::/96 has an IPv4 address at its end, RFC 6052.
+    let is_translated = [first, second, third, fourth, fifth, sixth] == [0x64, 0xff9b, 0, 0, 0, 0];
+    let inner = Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    !(reserved || local || (is_translated && !is_public_v4(inner)))
 }
 
 #[cfg(test)]
@@ -110,6 +134,8 @@ mod tests {
             " 203.0.113.7 ",
             "203.0.113.7:443",
             "203.0.113.7/32",
+            "203.0.113.7.AQ",
+            "203.0.113.7.AQQCAQIB",
             "::ffff:203.0.113.7",
             "10.0.0.1, 203.0.113.7, 198.51.100.1",
             "unknown, 203.0.113.7",
@@ -135,10 +161,28 @@ mod tests {
             "fe80::1%eth0",
             "fd00::1",
             "::ffff:10.0.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "fec0::1",
+            "64:ff9b::10.0.0.1",
         ] {
             assert_eq!(client_ip(value), Err(DropReason::PrivateAddress), "{value}");
         }
-        for value in ["localhost", "203.0.113", "203.0.113.7:x", "203.0.113.7/64", "1.2.3.4.5"] {
+        for value in ["64:ff9b::8.8.8.8", "198.17.0.1", "239.0.0.1.AQ"] {
+            assert_eq!(client_ip(value).is_ok(), !value.starts_with("239"), "{value}");
+        }
+        assert_eq!(client_ip("2001:db8::1.AQQCAQIB").as_deref(), Ok("2001:db8::1"));
+        for value in [
+            "localhost",
+            "203.0.113",
+            "203.0.113.7.AQQ",
+            "203.0.113.7.99",
+            "203.0.113.7:x",
+            "203.0.113.7/64",
+            "1.2.3.4.5",
+        ] {
             assert_eq!(client_ip(value), Err(DropReason::Malformed), "{value}");
         }
         assert_eq!(client_ip(" "), Err(DropReason::Empty));

@@ -35,6 +35,7 @@ pub use date_of_birth::DateOrder;
 pub use form::{Form, PLATFORMS};
 pub use ip::{client_ip, user_agent};
 pub use reason::DropReason;
+pub(crate) use text::{is_joiner, is_unseen};
 
 /// Keeps clear text out of logs and panics.
 macro_rules! opaque_debug {
@@ -111,7 +112,7 @@ pub struct Context<'a> {
     pub country: Option<&'a str>,
     /// The country of the phone where it has one of its own: ISO alpha-2.
     pub phone_country: Option<&'a str>,
-    /// The row's postal code as it is.
+    /// The row's postal code as it is; of several, all of them with commas between.
     pub zip: Option<&'a str>,
     /// The last day that can be a date of birth: the event's.
     pub latest_birth: Option<time::Date>,
@@ -198,18 +199,52 @@ pub fn normalize(
     }
 }
 
-/// What a platform takes in clear of an identifier that others take hashed, if it does.
-///
-/// Nothing stores these: they show what a digest is not made for.
-fn clear_form(identifier: Identifier, platform: &str) -> Option<fn(&str, &Parsed<'_>) -> String> {
-    match (identifier, platform) {
-        (Identifier::Country, "google_ads") => Some(|_, parsed| parsed.plain().to_uppercase()),
-        (Identifier::Zip, "google_ads")
-        | (Identifier::FirstName | Identifier::LastName, "linkedin") => {
-            Some(|value, _| value.trim().to_owned())
-        }
-        _ => None,
+/// How a platform takes an identifier.
+#[derive(Clone, Copy)]
+enum Takes {
+    /// As the digest of one of the forms.
+    Hashed,
+    /// In clear. Nothing stores it: this shows what a digest is not made for.
+    Clear(fn(&str, &Parsed<'_>) -> String),
+    /// Not at all.
+    Nothing,
+}
+
+/// How a platform takes an identifier; of a platform that has no documents, all hashed.
+fn takes(identifier: Identifier, platform: &str) -> Takes {
+    use Identifier::{
+        City, Country, DateOfBirth, Email, ExternalId, FirstName, Gender, LastName, Phone, State,
+        Zip,
+    };
+    match (platform, identifier) {
+        (_, Email) => Takes::Hashed,
+        ("linkedin", FirstName | LastName | ExternalId) => Takes::Clear(|value, _| trimmed(value)),
+        ("linkedin", Country) => Takes::Clear(|_, parsed| parsed.plain().to_uppercase()),
+        ("linkedin", Phone | Gender | DateOfBirth | City | State | Zip) => Takes::Nothing,
+        (_, Phone) => Takes::Hashed,
+        ("google_ads" | "ga4", Country) => Takes::Clear(|_, parsed| parsed.plain().to_uppercase()),
+        ("google_ads" | "ga4", Zip) => Takes::Clear(|value, _| trimmed(value)),
+        ("google_ads", Gender | DateOfBirth | City | State | ExternalId)
+        | ("ga4", Gender | DateOfBirth) => Takes::Nothing,
+        ("ga4", City | State) => Takes::Clear(|value, _| letters(&text::fold(value))),
+        ("ga4" | "microsoft", ExternalId) => Takes::Clear(|value, _| trimmed(value)),
+        ("tiktok", Country) => Takes::Clear(|_, parsed| parsed.plain().to_owned()),
+        ("tiktok", City | State) => Takes::Clear(|_, parsed| letters(parsed.plain())),
+        ("tiktok", Gender | DateOfBirth) | ("snapchat", DateOfBirth) => Takes::Nothing,
+        ("reddit", ExternalId) => Takes::Hashed,
+        ("reddit" | "x" | "microsoft", _) => Takes::Nothing,
+        _ => Takes::Hashed,
     }
+}
+
+fn trimmed(value: &str) -> String {
+    value.trim_matches(text::is_blank).to_owned()
+}
+
+/// Letters and the spaces between them.
+fn letters(folded: &str) -> String {
+    let keep = |c: char| c.is_whitespace() || text::is_letter(c) || text::is_mark(c);
+    text::retain(Cow::Borrowed(folded), keep).trim().to_owned()
 }
 
 /// All forms of a list of values.

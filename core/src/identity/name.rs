@@ -50,6 +50,10 @@ impl<'a> Name<'a> {
             return Err(DropReason::Empty);
         }
         let squeezed = text::fold_only(value, text::is_squeezed);
+        // `0`, `000`, `€`: nobody's name, and thousands share it.
+        if !squeezed.chars().any(text::is_letter) {
+            return Err(DropReason::Malformed);
+        }
         Ok(Self { folded, squeezed, is_last })
     }
 
@@ -122,7 +126,7 @@ fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 fn present(text: Cow<'_, str>) -> Result<Cow<'_, str>, DropReason> {
-    if text.is_empty() { Err(DropReason::NotInForm) } else { Ok(text) }
+    if text.chars().any(text::is_letter) { Ok(text) } else { Err(DropReason::NotInForm) }
 }
 
 #[cfg(test)]
@@ -159,7 +163,16 @@ mod tests {
         for value in ["N/A", "-", "Guest", "null", "Unknown", "Test"] {
             assert_eq!(Name::parse_first(value), Err(DropReason::Placeholder), "{value}");
         }
+        for value in ["0", "000", "€", "™", "❤", "1 2"] {
+            assert_eq!(Name::parse_last(value), Err(DropReason::Malformed), "{value}");
+        }
+        for value in ["undefined undefined", "null null", "None None", "n/a n/a"] {
+            assert_eq!(Name::parse_last(value), Err(DropReason::Placeholder), "{value}");
+        }
         assert_eq!(Name::parse_last("Null").expect("a surname").as_str(), "null");
+        for value in ["N.A.", "N. A.", "Na"] {
+            assert_eq!(Name::parse_last(value).expect("initials").as_str(), "na");
+        }
     }
 
     #[test]
@@ -179,6 +192,8 @@ mod tests {
             let name = Name::parse_last(value).expect(value);
             assert_eq!(name.untitled().as_deref(), Ok(expected));
         }
+        let a_title_and_a_digit = Name::parse_first("Dr. 2").expect("letters");
+        assert_eq!(a_title_and_a_digit.untitled(), Err(DropReason::NotInForm));
         let only_a_title = Name::parse_first("Dr.").expect("letters");
         assert_eq!(only_a_title.untitled(), Err(DropReason::NotInForm));
     }

@@ -43,9 +43,8 @@ impl<const N: usize> Words<N> {
 }
 
 /// Placeholders of every identifier, in lower case.
-static ANYWHERE: Words<32> = Words::new([
+static ANYWHERE: Words<31> = Words::new([
     "n/a",
-    "n.a.",
     "n\\a",
     "#n/a",
     "none",
@@ -79,6 +78,9 @@ static ANYWHERE: Words<32> = Words::new([
 ]);
 
 /// Local parts of addresses that nobody reads, or that many share.
+///
+/// `na` is none of them: those are somebody's initials. `nobody`, `null` and `xxx` are typed by
+/// people who will not tell, and written by programs, more often than they are anybody's.
 static MAILBOXES: Words<22> = Words::new([
     "anonymous",
     "do-not-reply",
@@ -86,7 +88,6 @@ static MAILBOXES: Words<22> = Words::new([
     "donotreply",
     "guest",
     "n/a",
-    "na",
     "no-email",
     "no-reply",
     "no_email",
@@ -99,6 +100,7 @@ static MAILBOXES: Words<22> = Words::new([
     "notprovided",
     "nobody",
     "null",
+    "test",
     "undefined",
     "unknown",
     "xxx",
@@ -106,28 +108,32 @@ static MAILBOXES: Words<22> = Words::new([
 
 /// Whether a folded value of this identifier is a placeholder.
 pub(super) fn is_placeholder(identifier: Identifier, folded: &str) -> bool {
-    use Identifier::{City, Country, FirstName, LastName, State};
     // Nothing but punctuation identifies nobody, whatever the platform would make of it.
     // Joiners, which shape letters, are nothing without one.
     let says_nothing = |c: char| text::is_blank(c) || text::is_punctuation(c) || text::is_joiner(c);
     if !folded.is_empty() && folded.chars().all(says_nothing) {
         return true;
     }
-    if ANYWHERE.contains(folded) || is_decorated(folded) {
-        return true;
-    }
-    match folded {
+    is_word(identifier, folded) || is_decorated(identifier, folded) || is_repeated(folded)
+}
+
+/// Whether this very word stands for no value of the identifier.
+fn is_word(identifier: Identifier, word: &str) -> bool {
+    use Identifier::{City, Country, FirstName, LastName, State};
+    match word {
         "null" => identifier != LastName,
         "guest" => !matches!(identifier, LastName | City),
         "nan" | "nil" => !matches!(identifier, FirstName | LastName | City | State | Country),
         "na" => !matches!(identifier, FirstName | LastName | City | State | Country),
-        _ => false,
+        // With a space between the letters nobody takes the initials for a placeholder.
+        "n.a." => !matches!(identifier, FirstName | LastName),
+        _ => ANYWHERE.contains(word),
     }
 }
 
 /// Whether a placeholder stands in quotes, before a full stop, in full-width letters, or with other
 /// separators: `'none'`, `not-set`.
-fn is_decorated(folded: &str) -> bool {
+fn is_decorated(identifier: Identifier, folded: &str) -> bool {
     // Four bytes a letter at most, and the longest placeholder has 15; plain words are done.
     if folded.len() > 80 || folded.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return false;
@@ -136,31 +142,50 @@ fn is_decorated(folded: &str) -> bool {
         .nfkc()
         .map(|c| if c.is_whitespace() || matches!(c, '-' | '_') { ' ' } else { c })
         .collect();
-    let bare = plain.trim_matches(|c: char| c.is_whitespace() || text::is_punctuation(c));
-    ANYWHERE.contains(&plain) || ANYWHERE.contains(bare)
+    let is_around = |c: char| c.is_whitespace() || text::is_punctuation(c);
+    let bare = plain.trim_matches(is_around);
+    is_word(identifier, &plain) || is_word(identifier, bare)
 }
 
-/// Whether an address goes to a mailbox of nobody: `guest@…`, `noreply@…`, a reserved domain.
+/// Whether every word is a placeholder, as `first || ' ' || last` makes of two missing names.
+///
+/// `na na`, `nan nan` and `nil nil` are not among them: the first two are Chinese given names.
+fn is_repeated(folded: &str) -> bool {
+    // Four placeholders and what is between them.
+    if folded.len() > 80 || !folded.contains(char::is_whitespace) {
+        return false;
+    }
+    folded.split_whitespace().all(|word| {
+        let bare = word.trim_matches(text::is_punctuation);
+        [word, bare].into_iter().any(|word| word == "null" || ANYWHERE.contains(word))
+    })
+}
+
+/// Whether an address goes to a mailbox of nobody: `guest@…`, `noreply@…`, `na@na.…`, a reserved
+/// domain.
 pub(super) fn is_mailbox(local: &str, domain: &str) -> bool {
     let name = local.split_once('+').map_or(local, |(name, _)| name);
     // RFC 2606 reserves this domain so that it never resolves.
-    MAILBOXES.contains(name) || domain.ends_with(".invalid")
+    MAILBOXES.contains(name)
+        || domain.ends_with(".invalid")
+        || (name == "na" && domain.starts_with("na."))
 }
 
 /// SHA-256 of the empty string, which a careless source sends for every missing value.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Whether a digest that the source made stands for no value: that of an empty string or of a
-/// placeholder in lower, upper or title case, or zeros only.
+/// placeholder in lower, upper or title case, alone or twice, or zeros only.
 pub(super) fn is_digest_of_none(digest: &Digest) -> bool {
     static WORDS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
-        let words = ANYWHERE.words.into_iter().chain(["null", "nan", "nil", "-", " "]);
+        let words = ANYWHERE.words.into_iter().chain(["n.a.", "null", "nan", "nil", "-", " "]);
         let mut digests: Vec<Digest> = words
             .flat_map(|word| {
                 let (first, rest) = word.split_at(1);
                 let title = format!("{}{rest}", first.to_uppercase());
-                [Digest::of(word), Digest::of(&word.to_uppercase()), Digest::of(&title)]
+                [word.to_owned(), word.to_uppercase(), title]
             })
+            .flat_map(|word| [Digest::of(&word), Digest::of(&format!("{word} {word}"))])
             .chain([Digest::of("NaN")])
             .collect();
         digests.sort_unstable();
@@ -178,7 +203,7 @@ pub(super) fn is_missing_id(value: &str) -> bool {
         return false;
     }
     let value = value.to_ascii_lowercase();
-    matches!(&*value, "null" | "nan" | "nil" | "-") || ANYWHERE.contains(&value)
+    matches!(&*value, "n.a." | "null" | "nan" | "nil" | "-") || ANYWHERE.contains(&value)
 }
 
 /// Whether digits are a filler such as `0000000` or `5555555555`.
@@ -198,6 +223,12 @@ mod tests {
             (Identifier::LastName, "guest"),
             (Identifier::LastName, "na"),
             (Identifier::FirstName, "nan"),
+            (Identifier::FirstName, "n.a."),
+            (Identifier::LastName, "n. a."),
+            (Identifier::LastName, "'null'"),
+            (Identifier::FirstName, "nan nan"),
+            (Identifier::FirstName, "na na"),
+            (Identifier::LastName, "test unit"),
             (Identifier::Country, "na"),
             (Identifier::ExternalId, "0"),
         ] {
@@ -211,10 +242,26 @@ mod tests {
             for word in ["n/a", "none", "unknown", "test", "-", "---", "(not set)"] {
                 assert!(is_placeholder(identifier, word), "{word}");
             }
+            for word in [
+                "undefined undefined",
+                "null null",
+                "none none",
+                "n/a n/a",
+                "unknown unknown",
+                "null, null",
+                "undefined null",
+                "\"none\" \u{a0}none",
+            ] {
+                assert!(is_placeholder(identifier, word), "{word}");
+            }
         }
         assert!(is_mailbox("guest", "shop.example.com"));
         assert!(is_mailbox("noreply+42", "example.com"));
-        assert!(!is_mailbox("guestave", "example.com"));
+        assert!(is_mailbox("test", "example.com") && is_mailbox("test+1", "gmail.com"));
+        assert!(is_mailbox("na", "na.com"));
+        for real in ["guestave", "na", "tester", "n.a"] {
+            assert!(!is_mailbox(real, "example.com"), "{real}");
+        }
         assert!(is_digest_of_none(&Digest::recognise(EMPTY).expect("64 hex digits")));
         for word in ["unknown", "None", "NULL", "N/A", "NaN"] {
             assert!(is_digest_of_none(&Digest::of(word)), "{word}");

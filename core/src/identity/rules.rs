@@ -5,8 +5,8 @@
 
 mod book;
 
-use super::{Context, DateOrder, DropReason, Form, Identifier, Normalized, Parsed, clear_form};
-use super::{click_id, client_ip, normalize, user_agent};
+use super::{Context, DateOrder, DropReason, Form, Identifier, Normalized, Parsed, Serves, Takes};
+use super::{click_id, client_ip, normalize, takes, user_agent};
 use crate::hash::Digest;
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
@@ -171,6 +171,9 @@ pub enum FieldError {
     /// The platform takes the field in clear, so that there is no digest.
     #[error("the field travels in clear and is never hashed")]
     InClear,
+    /// The platform has no such field.
+    #[error("the platform takes no such field")]
+    NotTaken,
     /// The rule drops the value.
     #[error(transparent)]
     Dropped(#[from] DropReason),
@@ -183,7 +186,13 @@ pub fn find(field: &str) -> Option<&'static Rule> {
 
 /// Whether a platform takes the field as a digest; false also for a field without a rule.
 pub fn is_hashed(field: &str, platform: &str) -> bool {
-    Identifier::parse(field).is_some_and(|known| clear_form(known, platform).is_none())
+    Identifier::parse(field).is_some_and(|known| matches!(takes(known, platform), Takes::Hashed))
+}
+
+/// Whether a platform takes the field, hashed or in clear; true for every field that is no
+/// identifier, since those are each platform's own.
+pub fn is_taken(field: &str, platform: &str) -> bool {
+    Identifier::parse(field).is_none_or(|known| !matches!(takes(known, platform), Takes::Nothing))
 }
 
 /// Normalises a value of any field that has a rule, hashed or in clear, as one platform gets it.
@@ -196,13 +205,23 @@ pub fn normalize_field(
     context: &Context<'_>,
 ) -> Result<FieldValue, FieldError> {
     if let Some(identifier) = Identifier::parse(field) {
-        return Ok(match clear_form(identifier, platform) {
-            None => FieldValue::Hashed(normalize(identifier, value, platform, context)?),
-            Some(form) => match Parsed::parse(identifier, value, context)? {
-                Parsed::Digest(..) => return Err(DropReason::DigestOfOtherForm.into()),
-                parsed => FieldValue::Clear(form(value, &parsed)),
-            },
-        });
+        let in_clear = match takes(identifier, platform) {
+            Takes::Hashed => {
+                return Ok(FieldValue::Hashed(normalize(identifier, value, platform, context)?));
+            }
+            Takes::Clear(form) => form,
+            Takes::Nothing => return Err(FieldError::NotTaken),
+        };
+        let text = match Parsed::parse(identifier, value, context)? {
+            // Only the source knows what its ids look like.
+            Parsed::Digest(digest, Serves::Every) => digest.into(),
+            Parsed::Digest(..) => return Err(DropReason::DigestOfOtherForm.into()),
+            parsed => in_clear(value, &parsed),
+        };
+        return match text.is_empty() {
+            true => Err(DropReason::NotInForm.into()),
+            false => Ok(FieldValue::Clear(text)),
+        };
     }
     if find(field).is_none() {
         return Err(FieldError::NoRule);
@@ -249,6 +268,9 @@ pub fn digest_field(
     platform: &str,
     context: &Context<'_>,
 ) -> Result<Digest, FieldError> {
+    if !is_taken(field, platform) {
+        return Err(FieldError::NotTaken);
+    }
     if find(field).is_some() && !is_hashed(field, platform) {
         return Err(FieldError::InClear);
     }
@@ -259,6 +281,7 @@ pub fn digest_field(
 mod tests {
     use super::*;
     use crate::field::{self, Class, Field, Kind};
+    use crate::identity::PLATFORMS;
 
     #[test]
     fn every_example_is_what_the_code_gives() {
@@ -310,6 +333,11 @@ mod tests {
                 assert!(!is_hashed(name, platform), "{name} {platform}");
                 assert!(rule.examples.iter().any(|e| e.platform == *platform), "{name} {platform}");
             }
+            for platform in PLATFORMS.into_iter().filter(|_| rule.identifier().is_some()) {
+                let in_clear = rule.in_clear.iter().any(|(known, _)| *known == platform);
+                let is_clear = is_taken(name, platform) && !is_hashed(name, platform);
+                assert_eq!(in_clear, is_clear, "{name} {platform}");
+            }
         }
     }
 
@@ -340,6 +368,17 @@ mod tests {
             ("client_ip_address", "10.0.0.1", "meta"),
             ("gclid", "Cj0", "google_ads"),
             ("country", "us", "google_ads"),
+            ("city", "Berlin", "tiktok"),
+            ("state", "CA", "tiktok"),
+            ("country", "us", "tiktok"),
+            ("city", "Berlin", "ga4"),
+            ("state", "CA", "ga4"),
+            ("zip", "94105", "ga4"),
+            ("country", "us", "ga4"),
+            ("external_id", "42", "ga4"),
+            ("external_id", "42", "linkedin"),
+            ("country", "us", "linkedin"),
+            ("external_id", "42", "microsoft"),
         ] {
             let digest = digest_field(field, value, platform, &context);
             assert_eq!(digest, Err(FieldError::InClear), "{field}");
@@ -348,6 +387,32 @@ mod tests {
         assert_eq!(of("favourite_colour"), Err(FieldError::NoRule));
         let digest = digest_field("country", "USA", "meta", &context);
         assert_eq!(digest, Ok(Digest::of("us")));
+    }
+
+    #[test]
+    fn a_field_that_a_platform_does_not_take_has_no_form_there() {
+        let context = Context::default();
+        for (field, value, platform) in [
+            ("phone", "+33612345678", "linkedin"),
+            ("city", "Berlin", "google_ads"),
+            ("state", "CA", "google_ads"),
+            ("gender", "f", "tiktok"),
+            ("first_name", "Jane", "x"),
+            ("city", "n/a", "reddit"),
+        ] {
+            let normalized = normalize_field(field, value, platform, &context);
+            assert_eq!(normalized, Err(FieldError::NotTaken), "{field} {platform}");
+            let digest = digest_field(field, value, platform, &context);
+            assert_eq!(digest, Err(FieldError::NotTaken), "{field} {platform}");
+            assert!(!is_hashed(field, platform) && !is_taken(field, platform));
+        }
+        for platform in ["meta", "pinterest", "webhook"] {
+            assert!(Identifier::ALL.iter().all(|known| is_hashed(known.as_str(), platform)));
+        }
+        // Nothing is derived from a hashed id, so it travels as the id that it is.
+        let hashed = "f4e19df2e6c609fbd59a42b9063d0fadf44260218531ea21ad8c575f205c0453";
+        let id = normalize_field("external_id", hashed, "ga4", &context);
+        assert_eq!(id, Ok(FieldValue::Clear(hashed.into())));
     }
 
     #[test]

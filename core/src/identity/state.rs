@@ -28,10 +28,13 @@ impl<'a> State<'a> {
         let named = match country {
             None => american(&key)
                 .or_else(|| iso(&folded, "us"))
+                .or_else(|| iso(&folded, "ca"))
+                .or_else(|| with_code(&folded, "us"))
                 .or_else(|| with_country(&folded, None)),
             Some(code @ ("us" | "ca")) => Some(
                 in_country(&key, code)
                     .or_else(|| iso(&folded, code))
+                    .or_else(|| with_code(&folded, code))
                     .or_else(|| with_country(&folded, country))
                     .ok_or(DropReason::UnknownState)?,
             ),
@@ -75,6 +78,12 @@ fn find(table: &[(&'static str, &[&str])], key: &str) -> Option<&'static str> {
 fn iso(folded: &str, country: &str) -> Option<&'static str> {
     let code = folded.strip_prefix(country)?.strip_prefix('-')?;
     (code.len() == 2).then(|| in_country(code, country))?
+}
+
+/// Reads a name that its own code follows: `california (ca)`.
+fn with_code(folded: &str, country: &str) -> Option<&'static str> {
+    let (name, code) = text::with_code(folded)?;
+    in_country(&text::key(name), country).filter(|known| *known == text::key(code))
 }
 
 /// Reads a state that its country follows: `west virginia, usa`.
@@ -173,8 +182,8 @@ const PROVINCES: [(&str, &[&str]); 13] = [
     ("nt", &["northwestterritories", "territoiresdunordouest"]),
     ("nu", &["nunavut"]),
     ("on", &["ontario"]),
-    ("pe", &["princeedwardisland", "ileduprinceedouard"]),
-    ("qc", &["quebec"]),
+    ("pe", &["princeedwardisland", "ileduprinceedouard", "pei"]),
+    ("qc", &["quebec", "pq"]),
     ("sk", &["saskatchewan"]),
     ("yt", &["yukon", "yukonterritory", "territoireduyukon"]),
 ];
@@ -205,6 +214,13 @@ mod tests {
             ("Virginie-Occidentale", "us", "wv"),
             ("Île-de-France", "fr", "îledefrance"),
             ("Hawaiʻi", "us", "hi"),
+            ("Newfoundland & Labrador", "ca", "nl"),
+            ("PEI", "ca", "pe"),
+            ("P.Q.", "ca", "qc"),
+            ("California (CA)", "us", "ca"),
+            ("California (CA)", "", "ca"),
+            ("CA-ON", "", "on"),
+            ("US-GA", "", "ga"),
             ("Valle d´Aosta", "it", "valledaosta"),
         ] {
             assert_eq!(state(value, country).as_deref(), Ok(expected), "{value} {country}");
@@ -213,7 +229,13 @@ mod tests {
 
     #[test]
     fn never_guesses_inside_a_known_country() {
-        for (value, country) in [("Ontario", "us"), ("New York", "ca"), ("Narnia", "us")] {
+        for (value, country) in [
+            ("Ontario", "us"),
+            ("New York", "ca"),
+            ("Narnia", "us"),
+            ("California (NV)", "us"),
+            ("CA-ON", "us"),
+        ] {
             assert_eq!(state(value, country), Err(DropReason::UnknownState), "{value}");
         }
         assert_eq!(state("Georgia", "ge").as_deref(), Ok("georgia"));

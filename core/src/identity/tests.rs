@@ -151,7 +151,8 @@ fn no_form_is_a_placeholder() {
     assert_eq!(text(Identifier::FirstName, "N-O-N-E", "meta"), dropped);
     assert_eq!(text(Identifier::FirstName, "Mr. Unknown", "meta").as_deref(), Ok("mrunknown"));
     assert_eq!(text(Identifier::FirstName, "Mr. Unknown", "google_ads"), dropped);
-    assert_eq!(text(Identifier::LastName, "- Jr.", "google_ads"), dropped);
+    let no_letter = Err(DropReason::NotInForm);
+    assert_eq!(text(Identifier::LastName, "- Jr.", "google_ads"), no_letter);
     assert_eq!(text(Identifier::Email, "no.reply@gmail.com", "ga4"), dropped);
     assert_eq!(text(Identifier::FirstName, "N 1ull", "meta").as_deref(), Ok("n1ull"));
     assert_eq!(text(Identifier::FirstName, "N 1ull", "ga4"), dropped);

@@ -88,6 +88,11 @@ pub(super) fn has_key(name: &str, key: &str) -> bool {
     self::key(name) == key
 }
 
+/// A name and the code behind it in parentheses: `california (ca)`.
+pub(super) fn with_code(folded: &str) -> Option<(&str, &str)> {
+    folded.strip_suffix(')')?.rsplit_once('(')
+}
+
 /// Punctuation in the sense of the rules: Unicode's, all of ASCII's, because Meta's builder drops
 /// `$+<=>^|~` and the backtick too, which Unicode calls symbols, the full-width forms of those,
 /// and what people type for an apostrophe or a hyphen.
@@ -122,7 +127,7 @@ pub(super) fn narrow(c: char) -> char {
 /// zero-width space, byte order mark, direction marks, fillers, variation selectors) and the
 /// blank of Braille. Copying and exporting leave them behind, and nobody can see that the digest
 /// is another. The joiners are no such: see [`is_joiner`].
-pub(super) fn is_unseen(c: char) -> bool {
+pub(crate) fn is_unseen(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control() && !c.is_whitespace();
     }
@@ -136,7 +141,7 @@ pub(super) fn is_unseen(c: char) -> bool {
 }
 
 /// The two joiners, which shape Persian and Indic names.
-pub(super) fn is_joiner(c: char) -> bool {
+pub(crate) fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 

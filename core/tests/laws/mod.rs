@@ -5,7 +5,7 @@
 use capi_core::capture::{Captured, Options, Row, capture};
 use capi_core::consent::{Consent, refuses};
 use capi_core::hash::Digest;
-use capi_core::identity::rules::{self, FieldValue, normalize_field};
+use capi_core::identity::rules::{self, FieldError, FieldValue, normalize_field};
 use capi_core::identity::{
     Context, Form, Identifier, Normalized, PLATFORMS, country_code, hash_all, normalize,
 };
@@ -21,6 +21,7 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 /// Every platform's form: normalising again changes nothing, digests are digests of something,
 /// and all forms at once are the same as one at a time.
 pub(crate) fn identifier(identifier: Identifier, value: &str, context: &Context<'_>) {
+    in_clear(identifier, value, context);
     let hashed = hash_all(identifier, &[value], context);
     for platform in PLATFORMS {
         let form = Form::of(identifier, platform);
@@ -32,7 +33,7 @@ pub(crate) fn identifier(identifier: Identifier, value: &str, context: &Context<
         };
         let digest = once.digest();
         assert_eq!(*stored, std::slice::from_ref(&digest), "{identifier:?} {platform}");
-        is_digest(&digest);
+        is_digest(identifier, &digest);
         if let Normalized::Text(text) = &once {
             assert!(!text.trim().is_empty(), "{identifier:?} {platform}: nothing is left");
             assert!(!Digest::is_mangled(text, true), "{identifier:?} {platform}: hashed again");
@@ -49,13 +50,28 @@ pub(crate) fn identifier(identifier: Identifier, value: &str, context: &Context<
     }
 }
 
-fn is_digest(digest: &Digest) {
+/// What a platform takes in clear is something, and no digest is made of it.
+fn in_clear(identifier: Identifier, value: &str, context: &Context<'_>) {
+    let field = identifier.as_str();
+    for platform in PLATFORMS.into_iter().filter(|platform| !rules::is_hashed(field, platform)) {
+        let given = normalize_field(field, value, platform, context);
+        assert_eq!(given == Err(FieldError::NotTaken), !rules::is_taken(field, platform));
+        let Ok(once) = given else { continue };
+        assert!(once.digest().is_err(), "{field} {platform}");
+        let once = once.into_string();
+        assert!(!once.trim().is_empty(), "{field} {platform}: nothing is left");
+    }
+}
+
+fn is_digest(identifier: Identifier, digest: &Digest) {
     let text = digest.as_str();
     assert!(text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
     assert_ne!(text, EMPTY);
-    for word in ["n/a", "none", "unknown", "null", "-"] {
+    for word in ["n/a", "none", "unknown", "test", "null", "null null", "undefined undefined", "-"]
+    {
         // The family name Null is the one exception.
-        assert!(word == "null" || *digest != Digest::of(word), "a placeholder was hashed");
+        let is_real = word == "null" && identifier == Identifier::LastName;
+        assert!(is_real || *digest != Digest::of(word), "{identifier:?}: a placeholder was hashed");
     }
 }
 
@@ -150,8 +166,9 @@ pub(crate) fn row(row: &Value, options: &Options, now: Timestamp) {
     assert!(new.event.event_time <= now);
     for (key, digests) in &new.event.identity.0 {
         let name = key.split('/').next().unwrap_or_default();
-        assert!(Identifier::parse(name).is_some(), "{key} is no form of an identifier");
-        digests.iter().for_each(is_digest);
+        let identifier = Identifier::parse(name);
+        let identifier = identifier.unwrap_or_else(|| panic!("{key} is no form of an identifier"));
+        digests.iter().for_each(|digest| is_digest(identifier, digest));
     }
     assert!(new.dropped.values().all(|reason| !reason.is_empty()));
     let stored = serde_json::to_string(&new.event).expect("an event is JSON");

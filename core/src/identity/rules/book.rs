@@ -121,7 +121,13 @@ const TRIMMED: (Form, &str) = (Form::Trimmed, "trimmed, lower case, nothing else
 const UNPUNCTUATED: (Form, &str) =
     (Form::Unpunctuated, "punctuation removed, inner spaces kept, letters of every script kept");
 const UNSPACED: (Form, &str) = (Form::Unspaced, "white space removed, punctuation kept");
-const NAMES_IN_CLEAR: &[(&str, &str)] = &[("linkedin", "trimmed, otherwise as it is")];
+const AS_IT_IS: &str = "trimmed, otherwise as it is";
+const UPPER: &str = "the two letters in upper case";
+const PLACES_IN_CLEAR: &[(&str, &str)] = &[
+    ("tiktok", "only the letters of the plain form, lower case"),
+    ("ga4", "digits and symbols removed, lower case, inner spaces kept"),
+];
+const NAMES_IN_CLEAR: &[(&str, &str)] = &[("linkedin", AS_IT_IS)];
 const NAME_SOURCES: &[Source] =
     &[META, META_BUILDER, GA4, GOOGLE_ADS, PINTEREST, SNAPCHAT, TIKTOK, LINKEDIN];
 
@@ -165,6 +171,8 @@ pub const BOOK: &[Rule] = &[
             drops(DIGEST, DropReason::DigestOfOtherForm).on("ga4"),
             drops("a@b", DropReason::Malformed),
             drops("guest@example.com", DropReason::Placeholder),
+            drops("test@example.com", DropReason::Placeholder),
+            gives("n.a@gmail.com", "na@gmail.com").on("google_ads"),
         ],
         sources: &[META, META_BUILDER, GA4, GOOGLE_ADS, REDDIT, X, MICROSOFT],
         version: 1,
@@ -209,7 +217,8 @@ pub const BOOK: &[Rule] = &[
     },
     Rule {
         fields: &["first_name"],
-        rule: "White space and punctuation removed, letters of every script kept; so are digits.",
+        rule: "White space and punctuation removed, letters of every script kept; so are digits. \
+               Without a letter it is dropped.",
         forms: &[
             LETTERS,
             (
@@ -233,6 +242,8 @@ pub const BOOK: &[Rule] = &[
             gives("Dr. Mary-Ann 2", "dr maryann 2").on("snapchat"),
             gives(" Mike ", "Mike").on("linkedin"),
             drops("N/A", DropReason::Placeholder),
+            drops("undefined undefined", DropReason::Placeholder),
+            drops("000", DropReason::Malformed),
             drops("Dr.", DropReason::NotInForm).on("google_ads"),
         ],
         sources: NAME_SOURCES,
@@ -240,7 +251,8 @@ pub const BOOK: &[Rule] = &[
     },
     Rule {
         fields: &["last_name"],
-        rule: "White space and punctuation removed, letters of every script kept; so are digits.",
+        rule: "White space and punctuation removed, letters of every script kept; so are digits. \
+               Without a letter it is dropped.",
         forms: &[
             LETTERS,
             (
@@ -317,10 +329,10 @@ pub const BOOK: &[Rule] = &[
     Rule {
         fields: &["city"],
         rule: "White space, punctuation and symbols removed, letters of every script and digits \
-               kept; a trailing group of digits equal to the row's zip cut. Without a letter it \
+               kept; a trailing group of digits equal to the row's zip, or to one of them, cut. Without a letter it \
                is dropped.",
         forms: &[],
-        in_clear: &[],
+        in_clear: PLACES_IN_CLEAR,
         examples: &[
             gives("São Paulo", "sãopaulo"),
             gives("Coeur d'Alene", "coeurdalene"),
@@ -329,32 +341,41 @@ pub const BOOK: &[Rule] = &[
             gives("29 Palms", "29palms"),
             gives("Seattle 98121", "seattle").zip("98121"),
             gives("Seattle 98121", "seattle98121"),
+            gives("29 Palms", "palms").on("tiktok"),
+            gives("29 Palms, Calif.", "palms calif").on("ga4"),
             drops("10115", DropReason::Malformed),
             drops("n/a", DropReason::Placeholder),
         ],
-        sources: &[META, META_BUILDER, PINTEREST],
+        sources: &[META, META_BUILDER, PINTEREST, TIKTOK, GA4],
         version: 1,
     },
     Rule {
         fields: &["state"],
         rule: "Country (row's, else source's default) US or CA: name in English or French, \
                accents folded for the look-up, or code, or ISO 3166-2 code, to the two letters, \
-               DC and territories included; unknown ones dropped. Elsewhere, or where the country \
-               is unknown and the text is no exact US name, white space and punctuation removed.",
+               DC and territories included, a code in parentheses behind its name cut; unknown \
+               ones dropped. Elsewhere, or where the country is unknown and the text is no exact \
+               US name and no ISO 3166-2 code of either country, white space and punctuation \
+               removed.",
         forms: &[(Form::TwoLetters, "two letters; others dropped")],
-        in_clear: &[],
+        in_clear: PLACES_IN_CLEAR,
         examples: &[
             gives("California", "ca"),
             gives("US-CA", "ca").country("US"),
             gives("Hawaiʻi", "hi").country("US"),
             gives("Québec", "qc").country("CA"),
             gives("West Virginia, USA", "wv"),
+            gives("California (CA)", "ca"),
+            gives("Newfoundland & Labrador", "nl").country("CA"),
+            gives("CA-ON", "on"),
             gives("New South Wales", "newsouthwales").country("AU"),
             gives("California", "ca").on("pinterest"),
+            gives("California", "ca").on("tiktok"),
+            gives("New South Wales", "new south wales").country("AU").on("ga4"),
             drops("New South Wales", DropReason::NotInForm).country("AU").on("pinterest"),
             drops("Bayern", DropReason::UnknownState).country("US"),
         ],
-        sources: &[META, PINTEREST],
+        sources: &[META, PINTEREST, TIKTOK, GA4],
         version: 1,
     },
     Rule {
@@ -366,7 +387,7 @@ pub const BOOK: &[Rule] = &[
             (Form::Digits, "digits only; others dropped"),
             (Form::Uncut, "spaces and dashes removed, nothing cut"),
         ],
-        in_clear: &[("google_ads", "trimmed, otherwise as it is")],
+        in_clear: &[("google_ads", AS_IT_IS), ("ga4", AS_IT_IS)],
         examples: &[
             gives("SW1A 1AA", "sw1a1aa"),
             gives("94105-1234", "94105"),
@@ -377,40 +398,55 @@ pub const BOOK: &[Rule] = &[
             gives("94105-1234", "941051234").on("tiktok"),
             gives("94105-1234", "94105").on("pinterest"),
             gives(" 1229-076 ", "1229-076").on("google_ads"),
+            gives(" 94105-1234 ", "94105-1234").on("ga4"),
             drops("SW1A 1AA", DropReason::NotInForm).on("pinterest"),
             drops("9410", DropReason::Malformed).country("US"),
             drops("941051", DropReason::Malformed).country("US"),
             drops("00000", DropReason::Placeholder),
         ],
-        sources: &[META, PINTEREST, TIKTOK, GOOGLE_ADS],
+        sources: &[META, PINTEREST, TIKTOK, GOOGLE_ADS, GA4],
         version: 1,
     },
     Rule {
         fields: &["country"],
         rule: "ISO 3166-1 alpha-2; alpha-3, English short names and usual aliases mapped exactly, \
-               never by prefix. Case, accents, spaces and punctuation do not count.",
+               never by prefix. Case, accents, spaces and punctuation do not count, `&` is `and`; a \
+               code in parentheses behind the name of the same country is cut.",
         forms: &[],
-        in_clear: &[("google_ads", "the two letters in upper case")],
+        in_clear: &[
+            ("google_ads", UPPER),
+            ("ga4", UPPER),
+            ("linkedin", UPPER),
+            ("tiktok", "the two letters in lower case"),
+        ],
         examples: &[
             gives("USA", "us"),
             gives("England", "gb"),
             gives("Great Britain", "gb"),
             gives("Deutschland", "de"),
             gives("us", "US").on("google_ads"),
+            gives("USA", "US").on("ga4"),
+            gives("USA", "US").on("linkedin"),
+            gives("USA", "us").on("tiktok"),
+            gives("United States (US)", "us"),
+            gives("Bahamas, The", "bs"),
             drops("Atlantis", DropReason::UnknownCountry),
             drops("Germ", DropReason::UnknownCountry),
         ],
-        sources: &[META, ISO_3166, GOOGLE_ADS],
+        sources: &[META, ISO_3166, GOOGLE_ADS, GA4, TIKTOK, LINKEDIN],
         version: 1,
     },
     Rule {
         fields: &["external_id"],
         rule: "White space removed, lower case, as Meta's newest builder and so the pixel does.",
-        forms: &[(Form::Verbatim, "trimmed, otherwise as it is")],
-        in_clear: &[],
+        forms: &[(Form::Verbatim, AS_IT_IS)],
+        in_clear: &[("ga4", AS_IT_IS), ("linkedin", AS_IT_IS), ("microsoft", AS_IT_IS)],
         examples: &[
             gives(" User 42 ", "user42"),
             gives(" User 42 ", "User 42").on("tiktok"),
+            gives(" User 42 ", "User 42").on("ga4"),
+            gives("User 42", "User 42").on("linkedin"),
+            gives("User 42", "User 42").on("microsoft"),
             gives("ABC-123", "abc-123"),
             gives("0", "0"),
             drops("undefined", DropReason::Placeholder),
@@ -420,17 +456,20 @@ pub const BOOK: &[Rule] = &[
                 DropReason::MangledDigest,
             ),
         ],
-        sources: &[META, META_BUILDER, REDDIT, TIKTOK],
+        sources: &[META, META_BUILDER, REDDIT, TIKTOK, GA4, LINKEDIN, MICROSOFT],
         version: 1,
     },
     clear(
         &["client_ip_address"],
         "IPv4 or IPv6, without port, prefix length or zone; first public address of a forwarded \
-         list; IPv4-mapped IPv6 unwrapped; private, shared (100.64.0.0/10), loopback, link-local \
-         and multicast addresses dropped.",
+         list; IPv4-mapped IPv6 unwrapped; the appendix of Meta's parameter builder cut; \
+         private, shared (100.64.0.0/10), benchmark (198.18.0.0/15), reserved (240.0.0.0/4), \
+         loopback, link-local, site-local and multicast addresses dropped, also within \
+         64:ff9b::/96.",
         &[
             gives("203.0.113.7:443", "203.0.113.7"),
             gives("203.0.113.7/32", "203.0.113.7"),
+            gives("203.0.113.7.AQQCAQIB", "203.0.113.7"),
             gives("10.0.0.1, 203.0.113.7", "203.0.113.7"),
             gives("[2001:DB8::1]:443", "2001:db8::1"),
             gives("::ffff:203.0.113.7", "203.0.113.7"),
