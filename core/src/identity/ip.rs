@@ -11,6 +11,11 @@ const LONGEST_USER_AGENT: usize = 4096;
 /// length or zone, IPv4-mapped IPv6 unwrapped.
 ///
 /// `203.0.113.7:443` and `203.0.113.7/32` are `203.0.113.7`; `10.0.0.1` is dropped.
+///
+/// Meta's parameter builder puts an appendix behind the address, as `8.8.8.8.AQQCAQIB`
+/// (capi-param-builder at b0b6f0b, 2026-05-17). It is cut off: Meta documents a valid IPv4 or IPv6
+/// address here, asks for an appendix to be passed on with `fbc` and `fbp` only, and the other
+/// platforms know none.
 pub fn client_ip(value: &str) -> Result<String, DropReason> {
     if value.trim().is_empty() {
         return Err(DropReason::Empty);
@@ -41,7 +46,7 @@ pub fn user_agent(value: &str) -> Result<String, DropReason> {
 }
 
 fn address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim();
+    let entry = without_appendix(entry.trim());
     // `[2001:db8::1]:443`
     let bare = match entry.strip_prefix('[') {
         Some(rest) => {
@@ -71,6 +76,23 @@ fn address(entry: &str) -> Option<IpAddr> {
         return None;
     }
     Some(address.to_canonical())
+}
+
+/// Cuts off what Meta's parameter builder appends: a token for its language or six bytes in
+/// base64url, of which the first is 1.
+fn without_appendix(entry: &str) -> &str {
+    const LANGUAGES: [&str; 6] = ["AQ", "Ag", "Aw", "BA", "BQ", "Bg"];
+    match entry.rsplit_once('.') {
+        Some((address, appendix)) if LANGUAGES.contains(&appendix) => address,
+        Some((address, appendix))
+            if appendix.len() == 8
+                && appendix.starts_with('A')
+                && appendix.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) =>
+        {
+            address
+        }
+        _ => entry,
+    }
 }
 
 fn number(text: &str, most: u32) -> Option<u32> {
@@ -118,6 +140,22 @@ mod tests {
         }
         for value in ["2001:DB8:0::1", "[2001:db8::1]:443", "2001:db8::1/128", "[2001:db8::1]"] {
             assert_eq!(client_ip(value).as_deref(), Ok("2001:db8::1"), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_builders_appendix_is_cut_off_an_address() {
+        for appendix in ["AQ", "Ag", "Aw", "BA", "BQ", "Bg", "AQQCAQIB", "AQYA_-0z"] {
+            for ip in ["203.0.113.7", "2001:db8::1"] {
+                assert_eq!(client_ip(&format!(" {ip}.{appendix} ")).as_deref(), Ok(ip));
+            }
+            let private = client_ip(&format!("10.0.0.1.{appendix}"));
+            assert_eq!(private, Err(DropReason::PrivateAddress));
+            let no_address = client_ip(&format!("203.0.113.{appendix}"));
+            assert_eq!(no_address, Err(DropReason::Malformed));
+        }
+        for value in ["8.8.8.8.12", "8.8.8.8.12345678", "8.8.8.8.AQQCAQI", "8.8.8.8.AQ.AQ"] {
+            assert_eq!(client_ip(value), Err(DropReason::Malformed), "{value}");
         }
     }
 
