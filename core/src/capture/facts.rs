@@ -73,6 +73,13 @@ pub(super) fn facts(
             }
         }
     }
+    if row.get("fbclid").is_some_and(|value| scalar(value).is_none()) {
+        dropped.insert("fbclid".to_owned(), "wrong_shape".to_owned());
+    }
+    let given = |value: &Value| scalar(value).is_none_or(|text| !text.trim().is_empty());
+    if row.get("fbclid_at").is_some_and(|at| given(at) && timestamp(at).is_none()) {
+        dropped.insert("fbclid_at".to_owned(), "no_time_with_zone".to_owned());
+    }
     if !facts.contains_key("fbc")
         && let (Some(fbclid), Some(at)) =
             (row.text("fbclid"), row.get("fbclid_at").and_then(timestamp))

@@ -59,7 +59,8 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "not_printable",
-        "the text holds control characters such as line breaks; replace them in the view",
+        "the text holds control characters such as line breaks, or the name of an event what \
+         nobody sees; replace them in the view",
     ),
     ("wrong_shape", "the JSON has not the shape of this field; capi.field says which it has"),
     (
