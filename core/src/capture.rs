@@ -4,6 +4,7 @@
 //! the event itself (name, id, time, money) is a fault: on record, and the id stays unused.
 
 mod browser;
+mod clear;
 mod facts;
 mod reason;
 mod shape;
@@ -269,7 +270,7 @@ fn holds_unseen(name: &str) -> bool {
             || matches!(c, '\u{180b}'..='\u{180f}' | '\u{2028}' | '\u{2029}' | '\u{2800}')
             || matches!(c, '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}')
             || matches!(c, '\u{e0000}'..='\u{e0fff}');
-        let unseen = shows_nothing && !(joins && !before.is_ascii());
+        let unseen = shows_nothing && (!joins || before.is_ascii());
         before = c;
         unseen
     })
