@@ -4,6 +4,7 @@
 //! the event itself (name, id, time, money) is a fault: on record, and the id stays unused.
 
 mod browser;
+mod clear;
 mod facts;
 mod reason;
 mod shape;
@@ -11,6 +12,7 @@ mod shape;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use crate::consent::Consent;
 use crate::event::{ActionSource, Event, Facts, Identity};
@@ -45,6 +47,16 @@ impl Row {
             None => Vec::new(),
             Some(Value::Array(values)) => values.iter().filter_map(scalar).collect(),
             Some(value) => scalar(value).into_iter().collect(),
+        }
+    }
+
+    /// Whether a field holds an object, or an array an object or array, which is no text.
+    fn holds_nested(&self, field: &str) -> bool {
+        let nested = |value: &Value| value.is_object() || value.is_array();
+        match self.get(field) {
+            Some(Value::Array(values)) => values.iter().any(nested),
+            Some(value) => value.is_object(),
+            None => false,
         }
     }
 
@@ -146,7 +158,7 @@ pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
         }
         dropped.clear();
     } else {
-        browser::unpack(&mut row);
+        browser::unpack(&mut row, &mut dropped);
         event.identity = identity(&row, options, event.event_time, &mut dropped);
         event.facts = facts::facts(&row, event.event_time, &mut dropped);
     }
@@ -169,6 +181,9 @@ fn event(
     dropped: &mut BTreeMap<String, String>,
 ) -> Result<Event, Fault> {
     let event_name = identifier_text(row, "event_name")?;
+    if holds_unseen(&event_name) {
+        return Err(Fault { field: "event_name", reason: "not_printable" });
+    }
     let event_id = identifier_text(row, "event_id")?;
     let event_time = match row.get("event_time") {
         None => return Err(Fault { field: "event_time", reason: "missing" }),
@@ -186,6 +201,12 @@ fn event(
             ActionSource::parse(&text)
                 .ok_or(Fault { field: "action_source", reason: "unknown_action_source" })
         })?;
+    // An object or array is no amount and no code; without this it would be as if not given.
+    for (field, reason) in [("value", "not_a_number"), ("currency", "unknown_currency")] {
+        if row.get(field).is_some_and(|value| scalar(value).is_none()) {
+            return Err(Fault { field, reason });
+        }
+    }
     let value = match row.text("value") {
         None => None,
         Some(text) => Some(
@@ -237,6 +258,24 @@ fn identifier_text(row: &Row, field: &'static str) -> Result<String, Fault> {
     }
 }
 
+/// Whether a name holds what nobody sees, such as a space of no width: `Purchase` with one behind
+/// it would be an event of its own to every platform. What joins or varies letters and signs that
+/// are not ASCII is seen by its effect.
+fn holds_unseen(name: &str) -> bool {
+    let mut before = ' ';
+    name.chars().any(|c| {
+        let joins = matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+        let shows_nothing = c.general_category() == GeneralCategory::Format
+            || matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
+            || matches!(c, '\u{180b}'..='\u{180f}' | '\u{2028}' | '\u{2029}' | '\u{2800}')
+            || matches!(c, '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}')
+            || matches!(c, '\u{e0000}'..='\u{e0fff}');
+        let unseen = shows_nothing && (!joins || before.is_ascii());
+        before = c;
+        unseen
+    })
+}
+
 fn identity(
     row: &Row,
     options: &Options,
@@ -256,10 +295,16 @@ fn identity(
         hashed_phone: options.hashed_phone,
         ..Context::default()
     };
+    if row.holds_nested("phone_country") {
+        dropped.insert("phone_country".to_owned(), "wrong_shape".to_owned());
+    }
     let mut digests = BTreeMap::new();
     for identifier in Identifier::ALL {
         let name = identifier.as_str();
         let texts = row.texts(name);
+        if row.holds_nested(name) {
+            dropped.insert(name.to_owned(), "wrong_shape".to_owned());
+        }
         if texts.is_empty() {
             continue;
         }
@@ -386,6 +431,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_holds_nothing_that_nobody_sees() {
+        for unseen in
+            ['\u{200b}', '\u{feff}', '\u{ad}', '\u{200c}', '\u{3164}', '\u{e0061}', '\u{7}']
+        {
+            let name = format!("Purchase{unseen}");
+            let expected = Fault { field: "event_name", reason: "not_printable" };
+            assert_eq!(fault(json!({"event_name": name})), expected, "{unseen:?}");
+        }
+        for name in ["Möbel gekauft", "خرید\u{200c}ها", "❤\u{fe0f} gemerkt", "購入"] {
+            assert_eq!(captured(json!({"event_name": name})).event.event_name, name);
+        }
+    }
+
+    #[test]
     fn event_time_is_the_business_time() {
         let old = NOW.0 - 40 * 86_400_000_000;
         assert_eq!(captured(json!({"event_time": old})).event.event_time, Timestamp(old));
@@ -471,6 +530,28 @@ mod tests {
         ] {
             let event = captured(json!({"event_source_url": given}));
             assert_eq!(event.event.facts.text("event_source_url"), Some(stored));
+        }
+    }
+
+    #[test]
+    fn an_identifier_of_another_shape_is_on_record() {
+        let nested = json!({"address": "jane@example.com"});
+        for field in ["email", "phone", "country", "date_of_birth", "external_id", "phone_country"]
+        {
+            let event = captured(json!({field: nested}));
+            assert_eq!(event.dropped[field], "wrong_shape", "{field}");
+        }
+        let event = captured(json!({"email": ["jane@example.com", nested]}));
+        assert_eq!(event.dropped["email"], "wrong_shape");
+        assert_eq!(event.event.identity.digests("email", "meta").len(), 1);
+        let event = captured(json!({"browser": {"fbp": nested}, "fbclid": nested}));
+        assert_eq!(event.dropped["fbp"], "wrong_shape");
+        assert_eq!(event.dropped["fbclid"], "wrong_shape");
+        let event = captured(json!({"fbclid": "AbC", "fbclid_at": "2026-09-01 10:00"}));
+        assert_eq!(event.dropped["fbclid_at"], "no_time_with_zone");
+        for (field, reason) in [("value", "not_a_number"), ("currency", "unknown_currency")] {
+            let wrong = fault(json!({"event_name": "Lead", field: nested}));
+            assert_eq!(wrong, Fault { field, reason });
         }
     }
 

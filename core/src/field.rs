@@ -483,6 +483,15 @@ pub fn find(name: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|f| f.name == name)
 }
 
+/// The field of this name or of an alias, in any case and with any punctuation: `firstName`.
+pub fn named(name: &str) -> Option<&'static Field> {
+    let plain = |c: &char| c.is_alphanumeric();
+    let name: String = name.chars().filter(plain).flat_map(char::to_lowercase).collect();
+    let is = |known: &str| known.bytes().filter(|b| *b != b'_').eq(name.bytes());
+    let alias = || ALIASES.iter().find(|(other, _)| is(other)).and_then(|(_, field)| find(field));
+    FIELDS.iter().find(|field| is(field.name)).or_else(alias)
+}
+
 /// The standard field that a mistyped name most likely means; `None` when nothing is near.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
@@ -507,8 +516,12 @@ const ALIASES: &[(&str, &str)] = &[
     ("ph", "phone"),
     ("telephone", "phone"),
     ("phone_number", "phone"),
+    ("tel", "phone"),
+    ("mobile", "phone"),
+    ("mobile_number", "phone"),
     ("fn", "first_name"),
     ("given_name", "first_name"),
+    ("forename", "first_name"),
     ("ln", "last_name"),
     ("surname", "last_name"),
     ("family_name", "last_name"),
@@ -524,6 +537,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("ge", "gender"),
     ("db", "date_of_birth"),
     ("birthday", "date_of_birth"),
+    ("dob", "date_of_birth"),
     ("customer_id", "external_id"),
     ("user_id", "external_id"),
     ("ip", "client_ip_address"),
@@ -573,5 +587,9 @@ mod tests {
             assert_eq!(nearest(typed), Some(meant));
         }
         assert_eq!(nearest("xyzzy_plugh"), None);
+        for (name, meant) in [("E-Mail", "email"), ("firstName", "first_name"), ("EM", "email")] {
+            assert_eq!(named(name).map(|field| field.name), Some(meant));
+        }
+        assert_eq!(named("").map(|field| field.name), None);
     }
 }

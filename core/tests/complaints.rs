@@ -293,3 +293,26 @@ fn complaint_21_a_200_that_does_not_count_every_event_is_no_success() {
     assert_eq!(new.dropped["app_data.extinfo"], "not_16_slots");
     assert_eq!(refusal(&json!({}), &new.event).as_deref(), Some("missing_extinfo"));
 }
+
+#[test]
+fn nothing_that_is_a_person_goes_in_clear() {
+    let browser = json!({"ip": "8.8.8.8.AQQCAQIB"}).to_string();
+    let new = captured(&json!({
+        "browser": browser,
+        "event_source_url": "https://jane:pw@s.example.com/u/jane@example.com/x?tel=49&utm_source=a",
+        "referrer_url": "https://s.example.com/?first_name=jane&fbclid=AbC",
+        "custom": {"Email": "jane@example.com", "em": "jane", "customer": {"email": "jane"},
+            "note": "for jane@example.com", "ok": 1},
+    }));
+    let body = sent(&new.event);
+    assert!(!body.to_string().contains("jane"), "{body}");
+    assert_eq!(body["event_source_url"], "https://s.example.com/u/?utm_source=a");
+    assert_eq!(body["referrer_url"], "https://s.example.com/?fbclid=AbC");
+    assert_eq!(body["custom_data"]["ok"], 1);
+    assert_eq!(body["user_data"]["client_ip_address"], "8.8.8.8");
+    for (place, reason) in &new.dropped {
+        assert!(capi_core::capture::explain(place, reason).is_some(), "{place}: {reason}");
+        assert!(!place.contains("jane") && !reason.contains("jane"), "{place}: {reason}");
+    }
+    assert_eq!(new.dropped.len(), 8, "{:?}", new.dropped);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Row, scalar, shape, timestamp};
+use super::{Row, clear, scalar, shape, timestamp};
 use crate::event::Facts;
 use crate::field::{self, Class, Field, Kind};
 use crate::identity::{self, DropReason};
@@ -73,6 +73,13 @@ pub(super) fn facts(
             }
         }
     }
+    if row.get("fbclid").is_some_and(|value| scalar(value).is_none()) {
+        dropped.insert("fbclid".to_owned(), "wrong_shape".to_owned());
+    }
+    let given = |value: &Value| scalar(value).is_none_or(|text| !text.trim().is_empty());
+    if row.get("fbclid_at").is_some_and(|at| given(at) && timestamp(at).is_none()) {
+        dropped.insert("fbclid_at".to_owned(), "no_time_with_zone".to_owned());
+    }
     if !facts.contains_key("fbc")
         && let (Some(fbclid), Some(at)) =
             (row.text("fbclid"), row.get("fbclid_at").and_then(timestamp))
@@ -86,11 +93,16 @@ pub(super) fn facts(
             }
         }
     }
-    for url in ["event_source_url", "referrer_url"] {
-        if let Some(Value::String(text)) = facts.get_mut(url)
-            && strip_mail_from_url(text)
-        {
-            dropped.insert(url.to_owned(), "query_held_a_mail_address".to_owned());
+    for name in ["event_source_url", "referrer_url"] {
+        let Some(Value::String(text)) = facts.get_mut(name) else { continue };
+        let (left, cuts) = clear::url(text);
+        for (part, reason) in cuts {
+            dropped.insert(format!("{name}.{part}"), reason.to_owned());
+        }
+        *text = left;
+        if text.is_empty() || (name == "event_source_url" && !is_web_address(text)) {
+            facts.remove(name);
+            dropped.insert(name.to_owned(), "not_a_web_address".to_owned());
         }
     }
     Facts(facts)
@@ -166,17 +178,6 @@ fn is_web_address(text: &str) -> bool {
             && !rest.is_empty()
             && !rest.starts_with(['/', '?', '#', ':'])
     })
-}
-
-/// Cuts query and fragment off a URL that holds a mail address; says whether it did.
-fn strip_mail_from_url(url: &mut String) -> bool {
-    let Some(end) = url.find(['?', '#']) else { return false };
-    let tail = url[end..].to_ascii_lowercase();
-    let found = tail.contains('@') || tail.contains("%40");
-    if found {
-        url.truncate(end);
-    }
-    found
 }
 
 #[cfg(test)]

@@ -59,7 +59,8 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "not_printable",
-        "the text holds control characters such as line breaks; replace them in the view",
+        "the text holds control characters such as line breaks, or the name of an event what \
+         nobody sees; replace them in the view",
     ),
     ("wrong_shape", "the JSON has not the shape of this field; capi.field says which it has"),
     (
@@ -87,8 +88,28 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "query_held_a_mail_address",
-        "query and fragment were cut off, since they held a mail address; keep mail addresses out \
-         of URLs",
+        "parameters with an @, which mail addresses have, were cut off, or the fragment; keep mail \
+         addresses out of URLs",
+    ),
+    (
+        "query_held_an_identifier",
+        "parameters with the name of an identifier, such as phone, were cut off, or the fragment; \
+         return the identifier as a column of its own",
+    ),
+    (
+        "path_held_a_mail_address",
+        "the path was cut off from the mail address on; keep mail addresses out of URLs",
+    ),
+    ("user_in_url", "user and password in front of the host were cut off; keep them out of URLs"),
+    (
+        "identifier_in_custom",
+        "a custom property has the name of an identifier; return it as a column of its own, where \
+         it is hashed, or name the property otherwise if it is none",
+    ),
+    (
+        "mail_address_in_custom",
+        "a custom property holds a mail address; return that as the column email, where it is \
+         hashed",
     ),
 ];
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::facts::LONGEST_TEXT;
-use super::{scalar, timestamp};
+use super::{clear, scalar, timestamp};
 use crate::field;
 use crate::money::Amount;
 
@@ -178,7 +178,8 @@ fn data_processing_options(value: &Value) -> Result<Option<Value>, &'static str>
 }
 
 /// One object of own properties. A name that is a standard field goes: its value has a column of
-/// its own, where it is checked and, if it is an identifier, hashed.
+/// its own, where it is checked and, if it is an identifier, hashed. So does what is an identifier
+/// by another name, or a mail address, however deep.
 fn custom(
     field: &str,
     map: &Map<String, Value>,
@@ -192,7 +193,7 @@ fn custom(
             kept.insert(key.clone(), value.clone());
         }
     }
-    Ok(some(Value::Object(kept)))
+    Ok(some(Value::Object(clear::clean(field, kept, dropped))))
 }
 
 /// An item of `contents`; one without id is no item.

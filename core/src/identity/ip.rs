@@ -74,19 +74,20 @@ fn address(entry: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Cuts what Meta's parameter builder appends: `203.0.113.7.AQQCAQIB`.
-fn without_appendix(text: &str) -> &str {
-    match text.rsplit_once('.') {
+/// Cuts off what Meta's parameter builder appends: a token for its language or six bytes in
+/// base64url, of which the first is 1.
+fn without_appendix(entry: &str) -> &str {
+    const LANGUAGES: [&str; 6] = ["AQ", "Ag", "Aw", "BA", "BQ", "Bg"];
+    match entry.rsplit_once('.') {
+        Some((address, appendix)) if LANGUAGES.contains(&appendix) => address,
         Some((address, appendix))
-            if matches!(appendix.len(), 2 | 8)
-                && appendix.starts_with(|c: char| c.is_ascii_alphabetic())
-                && appendix
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) =>
+            if appendix.len() == 8
+                && appendix.starts_with('A')
+                && appendix.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) =>
         {
             address
         }
-        _ => text,
+        _ => entry,
     }
 }
 
@@ -126,6 +127,22 @@ fn is_public_v6(v6: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_builders_appendix_is_cut_off_an_address() {
+        for appendix in ["AQ", "Ag", "Aw", "BA", "BQ", "Bg", "AQQCAQIB", "AQYA_-0z"] {
+            for ip in ["203.0.113.7", "2001:db8::1"] {
+                assert_eq!(client_ip(&format!(" {ip}.{appendix} ")).as_deref(), Ok(ip));
+            }
+            let private = client_ip(&format!("10.0.0.1.{appendix}"));
+            assert_eq!(private, Err(DropReason::PrivateAddress));
+            let no_address = client_ip(&format!("203.0.113.{appendix}"));
+            assert_eq!(no_address, Err(DropReason::Malformed));
+        }
+        for value in ["8.8.8.8.12", "8.8.8.8.12345678", "8.8.8.8.AQQCAQI", "8.8.8.8.AQ.AQ"] {
+            assert_eq!(client_ip(value), Err(DropReason::Malformed), "{value}");
+        }
+    }
 
     #[test]
     fn worked_examples() {

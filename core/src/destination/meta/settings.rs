@@ -102,14 +102,20 @@ impl Settings {
 }
 
 fn is_gateway(endpoint: &str) -> bool {
-    endpoint.ends_with(GATEWAY)
+    endpoint.to_ascii_lowercase().ends_with(GATEWAY)
 }
 
 fn broken(key: &str, rule: &str) -> SettingsError {
     SettingsError::Setting { key: key.to_owned(), rule: rule.to_owned() }
 }
 
-/// Reads and checks the settings. No error quotes a value: it may be a token in the wrong place.
+/// Whether a key may be quoted: a token in its place has digits and capitals, or is longer.
+fn is_plain(key: &str) -> bool {
+    (1..=40).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+/// Reads and checks the settings. No error quotes a value: it may be a token in the wrong place,
+/// and so may an unknown key.
 pub(super) fn read(settings: &Value) -> Result<Settings, SettingsError> {
     let object = settings.as_object().ok_or_else(|| broken("settings", "must be an object"))?;
     // Serde's own messages quote the value.
@@ -117,7 +123,11 @@ pub(super) fn read(settings: &Value) -> Result<Settings, SettingsError> {
         let known = KNOWN.iter().find(|(known, _)| known == key).map(|(_, shape)| *shape);
         let Some(shape) = known else {
             let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
-            return Err(broken(key, &format!("is not known; known are {}", names.join(", "))));
+            let names = names.join(", ");
+            return Err(match is_plain(key) {
+                true => broken(key, &format!("is not known; known are {names}")),
+                false => broken("settings", &format!("have an unknown key; known are {names}")),
+            });
         };
         match (shape, value) {
             (Shape::Text | Shape::TextOrNull, Value::String(_))
@@ -178,8 +188,9 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
 fn check_address(settings: &Settings) -> Result<(), SettingsError> {
     let Settings { endpoint, api_version, .. } = settings;
     check_endpoint(endpoint).map_err(|rule| broken("endpoint", rule))?;
-    if endpoint.rsplit('/').next().is_some_and(|last| version::is_version(last) || last == "events")
-    {
+    if endpoint.rsplit('/').next().is_some_and(|last| {
+        version::is_version(&last.to_ascii_lowercase()) || last.eq_ignore_ascii_case("events")
+    }) {
         let rule = "must end before version and pixel; the version goes into api_version";
         return Err(broken("endpoint", rule));
     }
@@ -225,6 +236,7 @@ mod tests {
         for (endpoint, expected) in [
             ("https://gw.example.com/capi", "https://gw.example.com/capi/7/events"),
             ("https://gw.example.com/capi//", "https://gw.example.com/capi/7/events"),
+            ("https://gw.example.com/CAPI", "https://gw.example.com/CAPI/7/events"),
             ("https://gw.example.com/x/capi/", "https://gw.example.com/x/capi/7/events"),
             ("https://gw.example.com", "https://gw.example.com/v26.0/7/events"),
             ("https://gw.example.com/mycapi", "https://gw.example.com/mycapi/v26.0/7/events"),
@@ -255,6 +267,9 @@ mod tests {
             (one("pixel_id", json!(secret)), "pixel_id"),
             (one("pixel_id", json!("")), "pixel_id"),
             (one("access_token", json!(secret)), "access_token"),
+            (one(secret, json!("access_token")), "settings"),
+            (one(&"x".repeat(41), json!("")), "settings"),
+            (one("", json!("")), "settings"),
             (one("api_version", json!(secret)), "api_version"),
             (one("api_version", json!("v2/../x.0")), "api_version"),
             (one("limited_data_use", json!(secret)), "limited_data_use"),
@@ -279,7 +294,9 @@ mod tests {
             (one("endpoint", json!("https://")), "endpoint"),
             (one("endpoint", json!("ftp://example.com")), "endpoint"),
             (one("endpoint", json!("https://graph.facebook.com/v26.0")), "endpoint"),
+            (one("endpoint", json!("https://graph.facebook.com/V26.0")), "endpoint"),
             (one("endpoint", json!("https://gw.example.com/capi/1/events")), "endpoint"),
+            (one("endpoint", json!("https://gw.example.com/capi/1/Events")), "endpoint"),
         ] {
             let error = read(&settings).expect_err(key).to_string();
             assert!(error.starts_with(&format!("setting {key}:")), "{error}");
