@@ -1,6 +1,6 @@
 # The two commands: `make demo` shows everything at work, `make test` proves it. Both do all of
 # their own set-up, as often as you like.
-.PHONY: help demo demo-stop test lint fmt install bench-digest bench-first-capture
+.PHONY: help demo demo-stop test lint fmt install bench-digest bench-first-capture bench-capture
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
@@ -10,6 +10,7 @@ help:
 	@echo "make lint         format, clippy and rustdoc only"
 	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
+	@echo "make bench-capture        what capture costs the checkout, against triggers written by hand"
 	@echo "make install      build the extension and install it into the Postgres of pg_config"
 
 demo:
@@ -35,3 +36,6 @@ bench-digest:
 
 bench-first-capture:
 	@bench/first_capture.sh
+
+bench-capture:
+	@bench/capture.sh
