@@ -134,12 +134,21 @@ fn is_decorated(folded: &str) -> bool {
     if folded.len() > 80 || folded.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return false;
     }
-    let plain: String = folded
-        .nfkc()
-        .map(|c| if c.is_whitespace() || matches!(c, '-' | '_') { ' ' } else { c })
-        .collect();
+    let separated = |c: char| if c.is_whitespace() || matches!(c, '-' | '_') { ' ' } else { c };
+    if folded.is_ascii() {
+        // Nothing to compose, and no allocation: most addresses and cities come here.
+        let mut plain = [0; 80];
+        for (to, from) in plain.iter_mut().zip(folded.chars()) {
+            *to = u8::try_from(separated(from)).expect("ASCII stays ASCII");
+        }
+        return is_word_in_marks(str::from_utf8(&plain[..folded.len()]).expect("ASCII"));
+    }
+    is_word_in_marks(&folded.nfkc().map(separated).collect::<String>())
+}
+
+fn is_word_in_marks(plain: &str) -> bool {
     let bare = plain.trim_matches(|c: char| c.is_whitespace() || text::is_punctuation(c));
-    ANYWHERE.contains(&plain) || ANYWHERE.contains(bare)
+    ANYWHERE.contains(plain) || ANYWHERE.contains(bare)
 }
 
 /// Whether an address goes to a mailbox of nobody: `guest@…`, `noreply@…`, a reserved domain.
