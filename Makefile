@@ -2,7 +2,7 @@
 # their own set-up, as often as you like.
 # setup.sh is a script of bash.
 SHELL := bash
-.PHONY: help demo demo-stop test torture fault-table lint fmt install bench-digest bench-first-capture
+.PHONY: help demo demo-stop test torture fault-table lint fmt install bench-digest bench-first-capture bench-capture
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint         format, clippy and rustdoc only"
 	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
+	@echo "make bench-capture        what capture costs the checkout, against triggers written by hand"
 	@echo "make install      build the extension and install it into the Postgres of pg_config"
 
 demo:
@@ -47,3 +48,6 @@ bench-digest:
 
 bench-first-capture:
 	@bench/first_capture.sh
+
+bench-capture:
+	@bench/capture.sh

@@ -45,6 +45,10 @@ impl Consent {
             let answer = word(value)?;
             known |= answer.is_some();
             let name = name.trim().to_lowercase();
+            // The mark of an exception in the outbox form; no platform or destination begins so.
+            if name.starts_with('!') {
+                return Err(NotConsent);
+            }
             match answer {
                 _ if name == EVERYBODY => others = answer == Some(true),
                 Some(true) => given.push(name),

@@ -55,11 +55,12 @@ pub(super) fn facts(
     dropped: &mut BTreeMap<String, String>,
 ) -> Facts {
     let mut facts = Map::new();
-    for field in field::FIELDS {
+    // The row is the shorter of the two lists.
+    for (name, value) in row.0.iter().filter(|(_, value)| !value.is_null()) {
+        let Some(field) = field::find(name) else { continue };
         if !matches!(field.class, Class::Clear | Class::Fact) {
             continue;
         }
-        let Some(value) = row.get(field.name) else { continue };
         match fact(field, value, event_time, dropped) {
             Ok(Some(value)) => {
                 facts.insert(field.name.to_owned(), value);

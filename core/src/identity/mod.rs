@@ -441,7 +441,10 @@ impl<'a> Parsed<'a> {
             (Self::ExternalId(id), Form::Verbatim) => Ok(Cow::Borrowed(id.verbatim())),
             _ => return Ok(Cow::Borrowed(self.plain())),
         }?;
-        hashable(identifier, &text)?;
+        // The plain text was judged when the value was parsed.
+        if text != self.plain() {
+            hashable(identifier, &text)?;
+        }
         Ok(text)
     }
 
@@ -483,7 +486,9 @@ fn hashable(identifier: Identifier, text: &str) -> Result<(), DropReason> {
     };
     match () {
         () if placeholder::is_placeholder(identifier, text) => Err(DropReason::Placeholder),
-        () if placeholder::is_placeholder(identifier, &squeezed) => Err(DropReason::Placeholder),
+        () if *squeezed != *text && placeholder::is_placeholder(identifier, &squeezed) => {
+            Err(DropReason::Placeholder)
+        }
         () if hash::is_hex64(text) => Err(DropReason::MangledDigest),
         () => Ok(()),
     }

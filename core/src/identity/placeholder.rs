@@ -138,13 +138,24 @@ fn is_decorated(identifier: Identifier, folded: &str) -> bool {
     if folded.len() > 80 || folded.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return false;
     }
-    let plain: String = folded
-        .nfkc()
-        .map(|c| if c.is_whitespace() || matches!(c, '-' | '_') { ' ' } else { c })
-        .collect();
-    let is_around = |c: char| c.is_whitespace() || text::is_punctuation(c);
-    let bare = plain.trim_matches(is_around);
-    is_word(identifier, &plain) || is_word(identifier, bare)
+    let separated = |c: char| if c.is_whitespace() || matches!(c, '-' | '_') { ' ' } else { c };
+    if folded.is_ascii() {
+        // Nothing to compose, and no allocation: most addresses and cities come here.
+        let mut plain = [0; 80];
+        for (to, from) in plain.iter_mut().zip(folded.chars()) {
+            *to = u8::try_from(separated(from)).expect("ASCII stays ASCII");
+        }
+        return is_word_in_marks(
+            identifier,
+            str::from_utf8(&plain[..folded.len()]).expect("ASCII"),
+        );
+    }
+    is_word_in_marks(identifier, &folded.nfkc().map(separated).collect::<String>())
+}
+
+fn is_word_in_marks(identifier: Identifier, plain: &str) -> bool {
+    let bare = plain.trim_matches(|c: char| c.is_whitespace() || text::is_punctuation(c));
+    is_word(identifier, plain) || is_word(identifier, bare)
 }
 
 /// Whether every word is a placeholder, as `first || ' ' || last` makes of two missing names.

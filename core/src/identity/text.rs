@@ -70,6 +70,10 @@ pub(super) fn squeeze(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// The key under which names are looked up: letters and digits only, accents folded.
 pub(super) fn key(value: &str) -> String {
+    if value.is_ascii() && !value.contains('&') {
+        let letters = value.chars().filter(char::is_ascii_alphanumeric);
+        return letters.map(|c| c.to_ascii_lowercase()).collect();
+    }
     value
         .replace('&', "and")
         .nfd()

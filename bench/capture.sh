@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# What capture costs: rows a to e of the plan's table of targets. `make bench-capture`.
+#
+#     ROUNDS=7        measurements of each variant, taking turns
+#     ROWS=commit,bell,copy   which of the three parts
+#     QUICK=1         a short run that only shows that everything works
+#
+# Writes bench/results/capture.json and prints the tables of docs/benchmarks.md.
+. "$(dirname "$0")/cluster.sh"
+ORDERS=600
+start_cluster "shared_buffers = 1GB" "max_wal_size = 30GB" "checkpoint_timeout = 1d" "max_connections = 150"
+build_sidecar
+say "measuring"
+python3 bench/capture.py --rounds "${ROUNDS:-7}" --rows "${ROWS:-commit,bell,copy}" ${QUICK:+--quick} \
+    --capi "$CAPI_BIN" --folder "$BENCH" --shop-orders "$ORDERS"
