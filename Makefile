@@ -32,7 +32,7 @@ torture:
 
 fault-table:
 	@. scripts/setup.sh && setup_machine && install_extension && CAPI_FAULT_TABLE=$$PWD/docs/faults.md \
-		cargo test -q -p capi-tests --test main faults:: -- --nocapture --test-threads=1
+		cargo test -q -p capi-tests --test main faults::the_table
 
 lint:
 	@scripts/lint.sh
