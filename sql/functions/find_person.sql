@@ -24,8 +24,11 @@ begin
     -- A value that is a digest already is its own digest, whatever the form.
     select array_agg(distinct x.digest) into digests
     from (
+        -- One platform for each form in which the outbox holds the field.
         select capi.digest(field, value, p.platform, country)
-        from unnest(array['meta', 'google_ads', 'ga4', 'tiktok', 'pinterest', 'snapchat', 'reddit', 'linkedin', 'x']) p (platform)
+        from unnest(case field
+            when 'email' then array['meta', 'google_ads', 'ga4', 'reddit', 'microsoft']
+            else array['meta', 'tiktok'] end) p (platform)
         union all
         select lower(btrim(value)) where lower(btrim(value)) ~ '^[0-9a-f]{64}$'
     ) x (digest)
