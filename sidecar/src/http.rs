@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use capi_core::destination::{CredentialSlot, Request, Response};
+use capi_core::destination::{CredentialSlot, Method, Request, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect};
 use rustls::ClientConfig;
@@ -111,10 +111,18 @@ impl Http {
                 (AUTHORIZATION, None)
             }
         };
-        let body = serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?;
-        // As a tree it is several times as large, and an answer may take long.
+        let mut builder = match request.method {
+            Method::Get => self.client.get(url),
+            Method::Post => {
+                let body = serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?;
+                self.client.post(url).header(CONTENT_TYPE, "application/json").body(body)
+            }
+        };
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        // As a tree the body is several times as large, and an answer may take long.
         drop(request);
-        let mut builder = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(value) = value {
             let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Build)?;
             value.set_sensitive(true);
@@ -177,7 +185,7 @@ mod tests {
     }
 
     fn request(url: String) -> Request {
-        Request { url, body: json!({"data": []}), events: vec![] }
+        Request::post(url, json!({"data": []}), vec![])
     }
 
     fn token() -> SecretString {

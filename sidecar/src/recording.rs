@@ -212,7 +212,7 @@ impl Flight {
                 self.recording(Step::Retry, Some(reason), due_in, Health::Bad)
             }
             // No platform of this version answers with a ticket, and nobody could poll it.
-            Decision::Accepted(_) => {
+            Decision::Accepted { .. } => {
                 let reason = Reason::new("ticket_not_supported");
                 self.recording(Step::Blocked, Some(reason), Duration::ZERO, Health::Bad)
             }
@@ -379,7 +379,7 @@ mod tests {
     fn any_decision() -> impl Strategy<Value = Decision> {
         prop_oneof![
             prop::collection::vec(any_outcome(), 0..6).prop_map(Decision::Each),
-            Just(Decision::Accepted(Ticket("t".into()))),
+            Just(Decision::Accepted { ticket: Ticket("t".into()), after: Duration::ZERO }),
             Just(Decision::Retry { reason: reason(), after: None }),
             Just(Decision::Retry { reason: reason(), after: Some(Duration::from_secs(9)) }),
             Just(Decision::Wait { reason: reason(), after: Duration::from_secs(9) }),

@@ -38,6 +38,18 @@ pub trait Destination: Send + Sync {
 
     /// Reads the answer to one request. A 200 can still mean failure.
     fn verdict(&self, events: &[Event], answer: &Response) -> Verdict;
+
+    /// The request that asks what became of events that were accepted with a ticket; `None` where the
+    /// platform gives no tickets. It carries no events.
+    fn status_request(&self, _ticket: &Ticket) -> Option<Request> {
+        None
+    }
+
+    /// Reads the answer to [`Destination::status_request`]. `events` are those of the accepted
+    /// request, in its order. [`Decision::Accepted`] means: ask again later, with the new ticket.
+    fn status_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
+        self.verdict(events, answer)
+    }
 }
 
 /// Fixed facts of a platform.
@@ -134,15 +146,41 @@ pub enum CredentialSlot {
     Query(&'static str),
 }
 
+/// How a request goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Without a body.
+    Get,
+    /// With a JSON body.
+    Post,
+}
+
 /// One HTTP request without its credential.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
+    /// How it goes out.
+    pub method: Method,
     /// Absolute URL without credential.
     pub url: String,
-    /// The JSON body; the method is POST.
+    /// Further headers, in lower case, such as an API version. No credential and no person.
+    pub headers: Vec<(&'static str, String)>,
+    /// The JSON body of a POST.
     pub body: Value,
     /// Positions in the slice given to [`Destination::plan`], in request order.
     pub events: Vec<usize>,
+}
+
+impl Request {
+    /// A POST of `body` for the events at these positions.
+    pub fn post(url: String, body: Value, events: Vec<usize>) -> Self {
+        Self { method: Method::Post, url, headers: Vec::new(), body, events }
+    }
+
+    /// A GET, for no event.
+    pub fn get(url: String) -> Self {
+        let (headers, events) = (Vec::new(), Vec::new());
+        Self { method: Method::Get, url, headers, body: Value::Null, events }
+    }
 }
 
 /// How a slice of events is sent.
@@ -231,8 +269,13 @@ pub struct Verdict {
 pub enum Decision {
     /// One outcome per event, in request order.
     Each(Vec<Outcome>),
-    /// The platform decides later: poll with the ticket.
-    Accepted(Ticket),
+    /// The platform decides later: ask again with the ticket, see [`Destination::status_request`].
+    Accepted {
+        /// What to ask with.
+        ticket: Ticket,
+        /// When to ask at the earliest.
+        after: Duration,
+    },
     /// Send again; costs an attempt.
     Retry {
         /// Why.
@@ -272,7 +315,7 @@ pub enum Outcome {
     Again,
 }
 
-/// What to poll an asynchronous platform with.
+/// What to ask an asynchronous platform with. Stored: never a credential, never a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket(pub String);
 
@@ -517,7 +560,7 @@ mod tests {
                             | Decision::Wait { .. }
                             | Decision::Split { .. }
                             | Decision::Blocked { .. }
-                            | Decision::Accepted(_) => {}
+                            | Decision::Accepted { .. } => {}
                         }
                     }
                 }

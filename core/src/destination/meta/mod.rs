@@ -100,10 +100,9 @@ impl Destination for Meta {
                 None => fit.push(at),
             }
         }
-        let request = |part: &[usize]| Request {
-            url: self.settings.url(),
-            body: body::body(part.iter().map(|&at| &events[at]), &self.settings),
-            events: part.to_vec(),
+        let request = |part: &[usize]| {
+            let body = body::body(part.iter().map(|&at| &events[at]), &self.settings);
+            Request::post(self.settings.url(), body, part.to_vec())
         };
         plan.requests = fit.chunks(SPEC.batch_limit).map(request).collect();
         plan

@@ -40,7 +40,7 @@ fn in_words(decision: &Decision) -> String {
             });
             format!("each{}", words.collect::<String>())
         }
-        Decision::Accepted(_) => "accepted".to_owned(),
+        Decision::Accepted { .. } => "accepted".to_owned(),
         Decision::Retry { reason, .. } => format!("retry {reason}"),
         Decision::Wait { reason, after } => format!("wait {reason} {}", after.as_secs()),
         Decision::Split { reason } => format!("split {reason}"),
