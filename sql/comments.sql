@@ -1,6 +1,7 @@
 comment on schema capi is 'pg_capi: conversion events, from committed rows to advertising platforms.';
 
 comment on table capi.installation is 'What this installation is: one row.';
+comment on column capi.installation.doubtful_until is 'Events captured up to here may have been sent by another server: a promotion or an adoption came after them.';
 comment on table capi.era is 'Stretches of history on one cluster; a restore or a clone opens a new one when it is adopted.';
 comment on table capi.source is 'Tracked tables with their conversion views. Read capi.sources instead.';
 comment on table capi.source_version is 'What a source was when an event was captured: view definition, columns, options, version of the rules.';
@@ -92,11 +93,13 @@ comment on function capi._is_settled_or_open(bigint, timestamptz, integer) is 'W
 comment on function capi._key_columns(regclass) is 'Names of the primary key''s columns.';
 comment on function capi._make_triggers(regclass, integer, text[], text, text[]) is 'Creates the deferred triggers of a source on one table.';
 comment on function capi._may_send() is 'Whether this database is the one that sends.';
+comment on function capi._mind_timeline() is 'After a promotion: marks what is not settled as possibly sent by the server before.';
 comment on function capi._partitions(text, interval) is 'Makes weekly partitions of one table.';
 comment on function capi._preview_at(text, jsonb, oid, text) is 'Builds the request of one row for a named destination.';
 comment on function capi._refuses(text[], text, text) is 'Whether consent refuses an event to a destination.';
 comment on function capi._set_state(integer, text, text) is 'Changes the state of a destination and keeps the change.';
 comment on function capi._source_save(regclass, regclass, text[], jsonb) is 'Writes down a source, its version and its routes.';
+comment on function capi._timeline() is 'The timeline of the write-ahead log: another one after a promotion.';
 comment on function capi._type_fits(text, oid) is 'Whether a column of a type can hold a field of a kind.';
 comment on function capi._view_columns(regclass) is 'Columns of a view or table with their types.';
 comment on function capi._unpinned_functions(regclass) is 'Functions under a view that do not pin their search_path.';

@@ -12,6 +12,8 @@ create table capi.installation (
     admin_role text not null,
     generation integer not null default 0, -- raised when transaction ids went backwards
     adopted_era bigint,                -- the era that may send; another one is a copy
+    timeline integer not null,         -- of the write-ahead log: another one after a promotion
+    doubtful_until timestamptz,        -- events captured up to here may have been sent by another server
     salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), -- of capi.forgotten
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()

@@ -17,6 +17,8 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/views/delivery.sql"),
     include_str!("../../sql/functions/_bell_key.sql"),
     include_str!("../../sql/functions/_may_send.sql"),
+    include_str!("../../sql/functions/_timeline.sql"),
+    include_str!("../../sql/functions/_mind_timeline.sql"),
     include_str!("../../sql/functions/_refuses.sql"),
     include_str!("../../sql/functions/_set_state.sql"),
     include_str!("../../sql/functions/_destination_id.sql"),

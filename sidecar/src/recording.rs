@@ -148,13 +148,9 @@ impl Flight {
         let Verdict { decision, hold, request_id, summary } = verdict;
         let recording = self.decided(decision, draw);
         let mut answer = summary;
-        // A success that does not acknowledge every event, or an error that is not the platform's
-        // own but of something in between: the platform may have taken them.
-        let doubtful = match status {
-            200..300 => true,
-            500.. => answer.get("code").is_none(),
-            _ => false,
-        };
+        // A success that does not acknowledge every event, or an error of the platform or of something
+        // in between that does not blame the request: the platform may have taken them.
+        let doubtful = matches!(status, 200..300 | 500..);
         if doubtful
             && matches!(recording.step, Step::Retry | Step::Split)
             && let Value::Object(answer) = &mut answer

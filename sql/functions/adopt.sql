@@ -23,13 +23,15 @@ begin
         end loop;
     end if;
     insert into capi.era (era) values (here);
-    update capi.installation set generation = i.generation, adopted_era = here, updated_at = now();
+    -- What the original has sent since the copy was made is not known here.
+    update capi.installation
+    set generation = i.generation, adopted_era = here, timeline = capi._timeline(),
+        doubtful_until = clock_timestamp(), updated_at = now();
+    update capi.batch set unknown = unknown + 1;
     -- The new era is read from its first transaction, older ones by id, without what is settled.
     update capi.cursor
     set era = here, from_snapshot = '3:3:', from_xid = '0', from_taken_at = '-infinity',
         to_snapshot = null, to_xid = null, to_taken_at = null, last_xid = '0', last_id = 0, unread_since = '-infinity', older_id = 0;
-    -- What the original has sent since the copy was made is not known here.
-    update capi.batch set unknown = unknown + 1;
     perform capi._forget_plans();
     notify capi;
     return 'this database sends from now on';

@@ -36,6 +36,9 @@ begin
     ) then
         return;
     end if;
+    if (select i.timeline from capi.installation i) is distinct from capi._timeline() then
+        perform capi._mind_timeline();
+    end if;
 
     loop
         select * into b from capi.batch x
@@ -58,7 +61,7 @@ begin
                 return;
             end if;
             b.tries := 0;
-            b.unknown := 0;
+            b.unknown := (select count(*) from capi.installation i where i.doubtful_until >= b.captured_from);
         end if;
 
         at := clock_timestamp();
@@ -82,9 +85,9 @@ begin
     b.attempt := nextval('capi.attempt_id');
     if b.batch is null then
         insert into capi.batch as x (destination, events, captured_from, captured_to, state, token,
-            worker, lease_until, attempt, attempt_started_at)
+            worker, lease_until, attempt, attempt_started_at, unknown)
         values (p_destination, b.events, b.captured_from, b.captured_to, 'leased', b.token,
-            p_worker, at + p_lease, b.attempt, at)
+            p_worker, at + p_lease, b.attempt, at, b.unknown)
         returning x.batch into b.batch;
     else
         update capi.batch x

@@ -144,7 +144,7 @@ async fn doubles_after_a_wrong_count_are_on_record() {
 #[tokio::test]
 async fn events_that_were_never_taken_are_not_marked_as_doubles() {
     let (platform, shop) = waiting(5).await;
-    platform.fault(json!({"kind": "status", "times": 1})).await;
+    platform.fault(json!({"kind": "status", "status": 400, "transient": true, "times": 1})).await;
     platform.fault(throttled()).await;
     let _sidecar = Sidecar::start(&shop);
     until_settled(&shop, 40).await;
