@@ -2,7 +2,7 @@
 # their own set-up, as often as you like.
 # setup.sh is a script of bash.
 SHELL := bash
-.PHONY: help demo demo-stop test torture fault-table lint fmt install bench-digest bench-first-capture bench-capture
+.PHONY: help demo demo-stop test torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
@@ -11,6 +11,7 @@ help:
 	@echo "make test         set up and run every check and test"
 	@echo "make torture SECONDS=600 SEED=42   random transactions and kills for so long; both may be left out"
 	@echo "make fault-table  measure what each fault of the capture costs a commit, into docs/faults.md"
+	@echo "make fault-matrix MINUTES=5   break the delivery at every step, into docs/fault-matrix.md; minutes of outage"
 	@echo "make lint         format, clippy and rustdoc only"
 	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
@@ -33,6 +34,10 @@ torture:
 fault-table:
 	@. scripts/setup.sh && setup_machine && install_extension && CAPI_FAULT_TABLE=$$PWD/docs/faults.md \
 		cargo test -q -p capi-tests --test main faults::the_table
+
+fault-matrix:
+	@. scripts/setup.sh && setup_machine && install_extension && build_sidecar && CAPI_FAULT_MATRIX=$$PWD/docs/fault-matrix.md \
+		CAPI_FAULT_MINUTES=$(MINUTES) cargo test -q -p capi-tests --test main fault_matrix:: -- --nocapture
 
 lint:
 	@scripts/lint.sh

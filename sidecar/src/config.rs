@@ -13,7 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use toml::{Table, Value};
 
 /// The settings of the help text, by key: meaning, unit, default.
@@ -384,6 +384,10 @@ fn parse_database_url(url: &SecretString) -> Option<tokio_postgres::Config> {
             && parsed.get_hostaddrs().iter().all(|address| address.is_loopback());
         parsed.ssl_mode(if local { SslMode::Disable } else { SslMode::Require });
     }
+    if parsed.get_hosts().len().max(parsed.get_hostaddrs().len()) > 1 {
+        // Of several servers only the one that takes writes is of use, whichever it is today.
+        parsed.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
     Some(parsed)
 }
 
@@ -585,6 +589,17 @@ mod tests {
         ] {
             let config = Config::read(&format!("database_url = '{url}'"), nothing).expect(url);
             assert_eq!(config.database.driver().get_ssl_mode(), mode, "{url}");
+        }
+    }
+
+    #[test]
+    fn of_several_servers_the_one_that_takes_writes_is_wanted() {
+        for (url, wanted) in [
+            ("host=a.example.com,b.example.com user=a", TargetSessionAttrs::ReadWrite),
+            ("host=a.example.com user=a", TargetSessionAttrs::Any),
+        ] {
+            let config = Config::read(&format!("database_url = '{url}'"), nothing).expect(url);
+            assert_eq!(config.database.driver().get_target_session_attrs(), wanted, "{url}");
         }
     }
 

@@ -64,6 +64,44 @@ impl Cluster {
 
     /// Starts a cluster with further settings, one per line.
     pub fn start(settings: &str) -> Self {
+        let cluster = Self::found();
+        finish(server_command("initdb").arg("--pgdata").arg(cluster.data()).args([
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        ]));
+        cluster.configure(settings);
+        let main = cluster.data().join("postgresql.conf");
+        finish(
+            server_command("sh")
+                .args(["-c", "echo \"include 'conf.d.conf'\" >> \"$1\"", "sh"])
+                .arg(main),
+        );
+        cluster.boot();
+        cluster.make_template();
+        cluster
+    }
+
+    /// Starts a standby of this cluster, with further settings, that replays what it receives.
+    pub fn standby(&self, settings: &str) -> Self {
+        let standby = Self::found();
+        let mut copy = server_command("pg_basebackup");
+        copy.args([
+            "--username=postgres",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]);
+        finish(copy.arg("--host").arg(&self.folder).arg("--pgdata").arg(standby.data()));
+        standby.configure(settings);
+        standby.boot();
+        standby
+    }
+
+    /// A folder and what cleans it up.
+    fn found() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("capi-tests-{}-{number}", std::process::id());
@@ -80,29 +118,16 @@ impl Cluster {
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let cluster = Self { pipe: guard.stdin.take(), folder, guard };
-        let data = cluster.data();
-        finish(server_command("initdb").arg("--pgdata").arg(&data).args([
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-        ]));
-        let socket = cluster.folder.display();
+        Self { pipe: guard.stdin.take(), folder, guard }
+    }
+
+    /// Writes the file that the main one includes.
+    fn configure(&self, settings: &str) {
+        let socket = self.folder.display();
         let text = format!("{SETTINGS}unix_socket_directories = '{socket}'\n{settings}\n");
-        let file = data.join("conf.d.conf");
-        fs::write(cluster.folder.join("settings"), text).expect("settings written");
-        finish(
-            server_command("sh")
-                .args(["-c", "cp \"$1\" \"$2\" && echo \"include 'conf.d.conf'\" >> \"$3\"", "sh"])
-                .arg(cluster.folder.join("settings"))
-                .arg(file)
-                .arg(data.join("postgresql.conf")),
-        );
-        cluster.boot();
-        cluster.make_template();
-        cluster
+        let written = self.folder.join("settings");
+        fs::write(&written, text).expect("settings written");
+        finish(server_command("cp").arg(written).arg(self.data().join("conf.d.conf")));
     }
 
     /// Starts the server, for the first time or after [`Cluster::crash`].
@@ -237,7 +262,8 @@ fn server_command(program: &str) -> Command {
 
 fn as_postgres(program: &str) -> Vec<PathBuf> {
     let drop_root = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"];
-    let path = if program == "sh" { program.into() } else { binary(program) };
+    let own = ["sh", "cp"].contains(&program);
+    let path = if own { program.into() } else { binary(program) };
     let before = if is_root() { &drop_root[..] } else { &[] };
     before.iter().map(PathBuf::from).chain([path]).collect()
 }

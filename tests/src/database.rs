@@ -218,6 +218,12 @@ impl Database {
         database
     }
 
+    /// A database that is there already, on another cluster: a standby that was promoted.
+    pub async fn found(cluster: &'static Cluster, name: &str) -> Self {
+        let session = Session::connect(cluster, name, "postgres").await;
+        Self { cluster, name: name.to_owned(), session }
+    }
+
     /// A copy of this database as `create database … template` makes it. Closes this session for
     /// the moment: nobody may be connected.
     pub async fn clone_by_template(mut self) -> Self {

@@ -85,8 +85,7 @@ fn four_writers_that_commit() {
 
 #[test]
 fn a_keeper_that_dies_and_comes_back() {
-    let rules =
-        Rules { writers: 2, sidecars: 1, all_ends: true, deaths: true, ..Rules::default() };
+    let rules = Rules { writers: 2, sidecars: 1, all_ends: true, deaths: true, ..Rules::default() };
     keeps_its_promises(rules);
 }
 

@@ -192,8 +192,11 @@ pub(super) type Steps = Vec<(&'static str, State)>;
 impl State {
     /// All writers have captured, all sidecars are awake and the first one keeps the bell.
     pub(super) fn first(rules: &Rules) -> Self {
-        let mut state =
-            Self { writers: Default::default(), sidecars: Default::default(), locks: Default::default() };
+        let mut state = Self {
+            writers: Default::default(),
+            sidecars: Default::default(),
+            locks: Default::default(),
+        };
         for writer in &mut state.writers[..rules.writers] {
             writer.at = Commit::Captured;
         }
@@ -358,13 +361,7 @@ impl State {
         }
     }
 
-    fn sidecar_steps(
-        &self,
-        n: usize,
-        rules: &Rules,
-        with_safety_poll: bool,
-        steps: &mut Steps,
-    ) {
+    fn sidecar_steps(&self, n: usize, rules: &Rules, with_safety_poll: bool, steps: &mut Steps) {
         let who = sidecar_number(n);
         let flaw = |flaw| rules.flaw == Some(flaw);
         let mut go = |name: &'static str, change: &dyn Fn(&mut State, &mut Sidecar)| {
@@ -382,8 +379,7 @@ impl State {
                     go("sidecar: poll and drain", &|next, _| next.drain());
                 } else {
                     go("sidecar: poll, no work for a while", &|_, sidecar| {
-                        sidecar.at =
-                            if sidecar.keeps { Life::Arms } else { Life::DrainsOnceMore };
+                        sidecar.at = if sidecar.keeps { Life::Arms } else { Life::DrainsOnceMore };
                     });
                 }
             }
@@ -409,10 +405,12 @@ impl State {
                     sidecar.at = Life::GivesUp;
                 }
             }),
-            Life::ArmsLeavingRinger => go("sidecar: give the ringer's lock back", &|next, sidecar| {
-                next.locks[RINGER].release(who);
-                sidecar.at = Life::ArmsLeavingGate;
-            }),
+            Life::ArmsLeavingRinger => {
+                go("sidecar: give the ringer's lock back", &|next, sidecar| {
+                    next.locks[RINGER].release(who);
+                    sidecar.at = Life::ArmsLeavingGate;
+                })
+            }
             Life::ArmsLeavingGate => go("sidecar: give the gate back", &|next, sidecar| {
                 next.locks[GATE].release(who);
                 sidecar.at = armed(sidecar, rules);
