@@ -16,6 +16,7 @@ pub mod field;
 pub mod hash;
 pub mod identity;
 pub mod money;
+pub mod pixel;
 pub mod time;
 
 /// Version of the normalisation rules (`docs/identifiers.md`); stored in every outbox row.
