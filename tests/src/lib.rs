@@ -8,6 +8,7 @@ pub mod chance;
 pub mod cluster;
 pub mod database;
 pub mod leaks;
+pub mod pages;
 pub mod patience;
 pub mod platform;
 pub mod pooler;
