@@ -30,7 +30,8 @@ grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
 grant execute on function
     capi.status(),
     capi.explain_match(anyelement, text, text),
-    capi._source_options(oid, text)
+    capi._source_options(oid, text),
+    capi._refuses(text[], text, text)
 to capi_analyst, capi_admin;
 
 grant execute on function

@@ -280,7 +280,11 @@ async fn hostile_values_execute_nothing() {
             site.put(&format!("{platform}-{n}"), &page, false);
         }
     }
-    let seen = site.seen().await;
+    // A template that trusts its values shows that what would be executed would be seen.
+    site.put("control", &format!("<script>window.x=\"{}\"</script>", HOSTILE[0]), false);
+    let mut seen = site.seen().await;
+    let control = seen.remove("control").expect("the control page");
+    assert_eq!(control["called"], json!([["alert", "1"]]));
     assert_eq!(seen.len(), HOSTILE.len() * TAGS.len());
     let mut fired = 0;
     for (name, page) in &seen {
