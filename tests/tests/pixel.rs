@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Destinations with a browser tag: platform, settings.
 const TAGS: [(&str, &str); 8] = [
-    ("meta", r#"{"pixel_id": "1234567890"}"#),
+    ("meta", r#"{"pixel_id": "2222222222"}"#),
     ("google_ads", r#"{"tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}}"#),
     ("ga4", r#"{"measurement_id": "G-ABC123"}"#),
     ("tiktok", r#"{"event_source_id": "C4ABCDEF"}"#),
@@ -121,11 +121,11 @@ async fn both_halves_say_the_same_on_every_platform() {
     let server = plain(&request["data"][0]);
 
     let meta = &seen["meta"];
-    let tracked = call(meta, "fbq", &["trackSingle", "1234567890", "Purchase"]);
+    let tracked = call(meta, "fbq", &["trackSingle", "2222222222", "Purchase"]);
     assert_eq!(tracked[2], server["event_name"]);
     assert_eq!(tracked[4], json!({"eventID": server["event_id"]}));
     assert_eq!(tracked[3], server["custom_data"], "amount, currency, contents and order");
-    let init = call(meta, "fbq", &["init", "1234567890"]);
+    let init = call(meta, "fbq", &["init", "2222222222"]);
     let digests = init[2].as_object().expect("digests");
     for (key, digest) in digests {
         assert_eq!(*digest, server["user_data"][key][0], "{key}");
@@ -237,6 +237,41 @@ async fn both_halves_say_the_same_on_every_platform() {
         plain(&json!({"conversion_id": 7_654_321, "event_id": id, "conversion_value": 129.9,
             "currency": "EUR"}))
     );
+}
+
+#[tokio::test]
+async fn two_accounts_share_a_page_and_a_snippet_may_come_late() {
+    let shop = shop_with_tags().await;
+    let c = customer(&shop).await;
+    let order = order_with_items(&shop, c).await;
+    let site = Site::start().await;
+    let page = async |destination: &str, base: bool| {
+        let loader = site.vendor(destination);
+        let arguments = format!(", base => {base}, nonce => '{NONCE}', loader => '{loader}'");
+        snippet(&shop, destination, order, &arguments).await
+    };
+    let first = page(DESTINATION, true).await;
+    let second = page("tag-meta", false).await;
+    assert_eq!(second.matches("<script").count(), 1, "{second}");
+    site.put("accounts", &format!("{first}{second}"), true);
+    let google = format!("{}{}", page("tag-ga4", true).await, page("tag-google_ads", true).await);
+    site.put("google", &google, true);
+    // As a single-page application puts it in: the text comes from the server, as JSON.
+    let text = json!(first).to_string().replace('<', "\\u003c");
+    let late = format!(
+        "<script nonce=\"{NONCE}\">document.body.append(document.createRange().createContextualFragment({text}))</script>"
+    );
+    site.put("late", &late, true);
+    let seen = site.seen().await;
+    for (name, page) in &seen {
+        assert_eq!(page["errors"], json!([]), "{name}: {page}");
+    }
+    for pixel in ["1234567890", "2222222222"] {
+        call(&seen["accounts"], "fbq", &["trackSingle", pixel, "Purchase"]);
+    }
+    call(&seen["late"], "fbq", &["trackSingle", "1234567890", "Purchase"]);
+    call(&seen["google"], "gtag", &["event", "purchase"]);
+    call(&seen["google"], "gtag", &["event", "conversion"]);
 }
 
 #[tokio::test]
