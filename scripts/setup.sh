@@ -98,8 +98,8 @@ set PG_CONFIG to its pg_config."
     export PG_BIN PG_MAJOR
 }
 
-# What only the tests need: a static analyser, where the server is the distribution's, and a
-# transaction pooler, of which our own runs with settings and a folder of its own.
+# What only the tests need: a static analyser, where the server is the distribution's, a
+# transaction pooler, of which our own runs with settings and a folder of its own, and a browser.
 setup_test_packages() {
     local missing=()
     if [ ! -f "$("$PG_CONFIG" --sharedir)/extension/plpgsql_check.control" ]; then
@@ -108,6 +108,8 @@ setup_test_packages() {
         esac
     fi
     if [ ! -x /usr/sbin/pgbouncer ] && ! command -v pgbouncer >/dev/null; then missing+=(pgbouncer); fi
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+        || missing+=(chromium)
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || die "please install: ${missing[*]}"
     say "installing packages: ${missing[*]}"

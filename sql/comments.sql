@@ -25,6 +25,7 @@ comment on table capi.withdrawal is 'Consent that changed after the capture, the
 comment on table capi.forgotten is 'Salted digests of forgotten persons: the block against capturing the past again.';
 comment on table capi.sweep is 'How far the daily sweep of each source has come. Read capi.sweeps instead.';
 comment on table capi.backfill is 'Captures of rows from before the tracking. Read capi.backfills instead.';
+comment on table capi.pixel_hit is 'Pages that reported that the browser''s half of an event ran. Kept for 30 days. Read capi.pixel_coverage instead.';
 comment on sequence capi.event is 'Ids of outbox rows.';
 comment on sequence capi.attempt_id is 'Ids of attempts.';
 comment on sequence capi.capture_failures is 'Counts failed captures, written down or not: a sequence outlives rollback.';
@@ -67,6 +68,14 @@ comment on function capi.forget_person(text, text, text, text) is 'capi.forget f
 comment on function capi._forget(integer, text, text) is 'Empties what is stored of a row''s events.';
 comment on function capi._withdrawn(integer, text, timestamptz, text, text) is 'Why a destination may not have an event any more: withdrawn, forgotten, or null.';
 comment on function capi._without_withdrawn(capi.batch) is 'The events of a batch whose consent still stands; settles the others.';
+comment on view capi.pixel_coverage is 'The last 30 days by destination, event name and day: website events of the server, how many of them have the browser''s half too, and browser halves without a server event. Needs pages with a beacon.';
+comment on function capi.event_id(anyelement) is 'The event id that the server''s event of a row of a conversion view has, for the page; null where capture would not take it.';
+comment on function capi.event_id(text, text[]) is 'Makes an event id of an event''s name and a key, for shops that have none: the same parts give the same id. Null where a part is null.';
+comment on function capi.pixel_snippet(text, anyelement, boolean, text, text, text, interval, text) is 'HTML for the page of a row of a conversion view: fires in the browser the event that the destination''s server event is, with the same id, amount, contents and digests. base => false where the page has the vendor''s base code. A comment that says why where nothing is to be fired, such as without consent or for an event older than within.';
+comment on function capi.browser(text, text, text, text, timestamptz) is 'Makes the browser object of conversion views of a web request: its Cookie header (or JSON of names and values), full address, client''s IP address (or X-Forwarded-For) and user agent. What is not well-formed is left out.';
+comment on function capi.browser(jsonb, text, text, text, timestamptz) is 'The same from an object of cookie names and values.';
+comment on function capi.beacon(text) is 'Takes what a page with a beacon has posted, as it came, and notes that the browser''s half ran. False for anything that no page of this database has said.';
+comment on function capi.allow_page(name) is 'Lets a role of the shop call what pages need: capi.event_id, capi.pixel_snippet, capi.browser, capi.beacon. It can read nothing of capi by them but the ids of tags.';
 comment on function capi.preview(text, anyelement, text) is 'The exact request body that a row of a conversion view would be sent with, before or after tracking; or why it would not be sent.';
 comment on function capi.handshake() is 'For the sidecar: versions, instance name, whether this database may send, and the session''s rights.';
 comment on function capi.destinations() is 'For the sidecar: destinations with settings and the name of their credential.';
@@ -95,6 +104,9 @@ comment on function capi._make_triggers(regclass, integer, text[], text, text[])
 comment on function capi._may_send() is 'Whether this database is the one that sends.';
 comment on function capi._mind_timeline() is 'After a promotion: marks what is not settled as possibly sent by the server before.';
 comment on function capi._partitions(text, interval) is 'Makes weekly partitions of one table.';
+comment on function capi._pixel_at(text, jsonb, oid, jsonb, text) is 'Builds the snippet of one row for a named destination.';
+comment on function capi._pixel_mac(integer, text, text) is 'The mark by which a page''s report is known again.';
+comment on function capi._pixel_silence(integer, jsonb, oid) is 'Why the page of a row fires nothing, whatever the row says.';
 comment on function capi._preview_at(text, jsonb, oid, text) is 'Builds the request of one row for a named destination.';
 comment on function capi._refuses(text[], text, text) is 'Whether consent refuses an event to a destination.';
 comment on function capi._set_state(integer, text, text) is 'Changes the state of a destination and keeps the change.';

@@ -23,14 +23,15 @@ grant execute on function
 to capi_sidecar;
 
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.era,
-    capi.source_version, capi.sweeps, capi.backfills
+    capi.source_version, capi.sweeps, capi.backfills, capi.pixel_coverage
 to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
 grant execute on function
     capi.status(),
     capi.explain_match(anyelement, text, text),
-    capi._source_options(oid, text)
+    capi._source_options(oid, text),
+    capi._refuses(text[], text, text)
 to capi_analyst, capi_admin;
 
 grant execute on function
@@ -68,7 +69,15 @@ grant execute on function
     capi._unpinned_functions(regclass),
     capi._source_save(regclass, regclass, text[], jsonb),
     capi._make_triggers(regclass, integer, text[], text, text[]),
-    capi._preview_at(text, jsonb, oid, text)
+    capi._preview_at(text, jsonb, oid, text),
+    capi.allow_page(name),
+    capi.event_id(anyelement),
+    capi.event_id(text, text[]),
+    capi.pixel_snippet(text, anyelement, boolean, text, text, text, interval, text),
+    capi._pixel_at(text, jsonb, oid, jsonb, text),
+    capi.browser(text, text, text, text, timestamptz),
+    capi.browser(jsonb, text, text, text, timestamptz),
+    capi.beacon(text)
 to capi_admin;
 
 -- Functions of the library.

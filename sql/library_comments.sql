@@ -26,3 +26,6 @@ comment on function capi._forget_plans() is 'Tells every backend, at commit, to 
 comment on function capi._recapture(integer, text[], bigint) is 'Captures rows by their keys and counts what became of them.';
 comment on function capi._sweep_page(integer, timestamptz, timestamptz, timestamptz, text, integer, bigint, boolean) is 'Compares a page of the view''s rows with the outbox and captures what is missing.';
 comment on function capi._longest_age(text) is 'The oldest age, in seconds, at which a platform takes any event.';
+comment on function capi._pixel_snippet(text, text, jsonb, jsonb, jsonb, jsonb, text) is 'The snippet of one row for a page.';
+comment on function capi._pixel_comment(text) is 'A snippet that fires nothing and says why.';
+comment on function capi._browser(text, text, text, text, timestamptz) is 'What a web request tells of the browser, as the browser object of conversion views.';

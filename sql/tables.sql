@@ -300,6 +300,16 @@ create table capi.backfill (
 );
 create unique index backfill_open on capi.backfill (source, since) where finished_at is null;
 
+-- Pages that reported that the browser's half ran. Empty unless pages are given a beacon.
+create table capi.pixel_hit (
+    destination integer not null references capi.destination,
+    event_name text not null,
+    event_id text not null,
+    fired_at timestamptz not null default clock_timestamp(),
+    primary key (destination, event_name, event_id)
+);
+create index pixel_hit_fired_at on capi.pixel_hit (fired_at);
+
 create table capi.outbox_default partition of capi.outbox default;
 create table capi.attempt_default partition of capi.attempt default;
 create table capi.receipt_default partition of capi.receipt default;

@@ -60,7 +60,8 @@ impl Row {
         }
     }
 
-    fn text(&self, field: &str) -> Option<String> {
+    /// The text of a field that is a scalar and not empty.
+    pub fn text(&self, field: &str) -> Option<String> {
         self.get(field).and_then(scalar).filter(|text| !text.trim().is_empty())
     }
 }

@@ -258,7 +258,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Json,
         Class::Control,
         META,
-        "What the web request or the app held, in one object: ip, user_agent, fbp, fbc, fbclid, fbclid_at, app_data and the ids below; a column of its own wins.",
+        "What the web request or the app held, in one object, such as capi.browser makes: ip, user_agent, fbp, fbc, fbclid, fbclid_at, app_data and the ids below; a column of its own wins.",
     ),
     field(
         "madid",

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod capture;
 pub mod consent;
 pub mod destination;
@@ -16,6 +17,7 @@ pub mod field;
 pub mod hash;
 pub mod identity;
 pub mod money;
+pub mod pixel;
 pub mod time;
 
 /// Version of the normalisation rules (`docs/identifiers.md`); stored in every outbox row.

@@ -218,6 +218,7 @@ targets! {
     consent(vec!["true", "\"granted\"", "{\"meta\": true, \"*\": \"denied\"}", "null"]) |value| {
         laws::consent(&serde_json::from_str(value).unwrap_or_else(|_| value.into()));
     }
+    web_request(requests()) |value| { laws::web_request(value, NOW); }
     capture_row(rows().iter().map(String::as_str).collect::<Vec<_>>()) |value| {
         // Text that is no JSON any more is at least a hostile value of every kind.
         let row = serde_json::from_str(value).unwrap_or_else(|_| hostile(value));
@@ -227,6 +228,16 @@ targets! {
             laws::row(&row, &Options::from_json(&options), NOW);
         }
     }
+}
+
+fn requests() -> Vec<&'static str> {
+    vec![
+        "_fbp=fb.1.1700000000123.1; _fbc=fb.1.1700000000123.AbC; _ga=GA1.1.1.1700000000; _ttp=a",
+        "_ga_A=GS1.1.1700000001.5.1; _ga_B=GS2.1.s1700000002$o7$g1; _gcl_aw=GCL.1700000000.Cj0",
+        "{\"_fbp\": [\"fb.1.1700000000123.1\"], \"_epik\": \"dj0%20\"}",
+        "https://x/?fbclid=AbC-_&gclid=Cj0&ScCid=a%2Db&wbraid=1+2&msclkid=0#top",
+        "203.0.113.7:443, 10.0.0.1",
+    ]
 }
 
 fn digests() -> Vec<&'static str> {

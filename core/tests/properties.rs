@@ -173,6 +173,17 @@ proptest! {
     }
 
     #[test]
+    fn web_requests(
+        value in prop_oneof![
+            "[?&]?(_fbp|_fbc|fbclid|_ga|_ga_A|_gcl_aw|_ttp|gclid)=[A-Za-z0-9.%$_-]{0,40}",
+            any::<String>(),
+        ],
+        at in 0..4_000_000_000_000_000_i64,
+    ) {
+        laws::web_request(&value, Timestamp(at));
+    }
+
+    #[test]
     fn currencies(value in prop_oneof!["[ ]?[A-Za-z]{3}", any::<String>()]) {
         laws::currency(&value);
     }

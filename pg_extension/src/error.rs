@@ -1,6 +1,7 @@
 //! Core's errors as Postgres errors: SQLSTATE, message, hint. Never a value.
 
 use capi_core::destination::SettingsError;
+use capi_core::pixel::{self, PixelError};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 
@@ -31,6 +32,9 @@ pub(crate) enum Error {
     /// The settings of a destination are wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// There can be no snippet for a page.
+    #[error(transparent)]
+    Pixel(PixelError),
     /// The argument of the function of this name is no row of a conversion view.
     #[error("{0} must be given a row of a conversion view")]
     NotARow(&'static str),
@@ -103,6 +107,16 @@ impl Error {
             Self::Settings(SettingsError::Setting { .. }) => {
                 "For Meta: {\"pixel_id\": \"1234567890\"}; see the README for every setting.".into()
             }
+            Self::Pixel(PixelError::NoTag { .. }) => {
+                format!("Tags are known of: {}.", pixel::platforms().join(", "))
+            }
+            Self::Pixel(PixelError::Argument { .. }) => {
+                "docs/pixel.md has what a page may ask for.".into()
+            }
+            Self::Pixel(PixelError::Settings(_)) => {
+                "Set it with capi.alter_destination; docs/pixel.md has an example per platform."
+                    .into()
+            }
             Self::ViewGone => "Make it again and call capi.track, or call capi.untrack.".into(),
             Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),
             Self::Refused { .. } | Self::CaptureFailed { .. } => {
@@ -112,6 +126,9 @@ impl Error {
             }
             Self::NotARow("preview") => {
                 "select capi.preview('meta-eu', p) from shop.purchases p;".into()
+            }
+            Self::NotARow("pixel_snippet") => {
+                "select capi.pixel_snippet('meta-eu', p) from shop.purchases p;".into()
             }
             Self::NotARow(function) => {
                 format!("select x.* from shop.purchases p, capi.{function}(p) x;")
@@ -141,6 +158,12 @@ impl Error {
     pub(crate) fn raise(self) -> ! {
         ErrorReport::from(self).report(PgLogLevel::ERROR);
         unreachable!("a report of level ERROR does not return")
+    }
+}
+
+impl From<PixelError> for Error {
+    fn from(error: PixelError) -> Self {
+        Self::Pixel(error)
     }
 }
 

@@ -17,6 +17,7 @@ mod field;
 mod gucs;
 mod identity;
 mod layout;
+mod pixel;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
 

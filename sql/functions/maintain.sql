@@ -19,6 +19,8 @@ begin
             return jsonb_build_object('table', t, 'partitions_made', made, 'more', true);
         end if;
     end loop;
+    -- As far back as capi.pixel_coverage looks.
+    delete from capi.pixel_hit h where h.fired_at < now() - interval '30 days';
     return coalesce(capi._sweep_due(), '{"more": false}');
 exception
     when lock_not_available then

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod database;
 pub mod leaks;
 pub mod matrix;
+pub mod pages;
 pub mod patience;
 pub mod platform;
 pub mod pooler;

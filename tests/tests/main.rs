@@ -16,6 +16,7 @@ mod exactly_once;
 mod explain;
 mod fault_matrix;
 mod faults;
+mod pixel;
 mod pooler;
 mod privacy;
 mod roles;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::event::Event;
+use crate::pixel::tag;
 use crate::time::Timestamp;
 
 pub mod meta;
@@ -338,12 +339,14 @@ pub enum SettingsError {
     },
 }
 
-/// Builds the destination of a platform from its settings.
+/// Builds the destination of a platform from its settings. The setting `tag` is the pixel's, and
+/// no platform's own.
 pub fn build(platform: &str, settings: &Value) -> Result<Box<dyn Destination>, SettingsError> {
     let known = find(platform);
     let known =
         known.ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })?;
-    (known.build)(settings)
+    tag::check(settings)?;
+    (known.build)(&tag::without(settings))
 }
 
 /// Oldest age at which a platform takes an event, whatever the settings; `None` for no platform.

@@ -191,3 +191,16 @@ pub(crate) fn country(value: &str) {
     assert!(code.len() == 2 && code.bytes().all(|b| b.is_ascii_lowercase()));
     assert_eq!(country_code(&code), Ok(code));
 }
+
+/// Whatever a web request holds, capture takes all of what is found in it.
+pub(crate) fn web_request(value: &str, at: Timestamp) {
+    let text = Some(value);
+    let found = capi_core::browser::browser(text, text, text, text, at);
+    let row = serde_json::json!({"event_name": "Lead", "event_id": "l", "event_time": at,
+        "action_source": "website", "consent": true, "browser": found});
+    let Value::Object(row) = row else { panic!("an object") };
+    match capture(Row::from_object(row), &Options::default(), at) {
+        Captured::Event(new) => assert!(new.dropped.is_empty(), "{:?}", new.dropped),
+        other => panic!("an event was expected: {other:?}"),
+    }
+}

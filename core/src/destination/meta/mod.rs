@@ -37,7 +37,7 @@ mod version;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     ApiVersion, CredentialSlot, Destination, Plan, Reason, Request, Response, SettingsError, Spec,
@@ -120,6 +120,33 @@ pub(super) fn unfit(event: &Event) -> Option<Unfit> {
         LazyLock::new(|| settings::read(&serde_json::json!({"pixel_id": "1"})).ok());
     let reason = fit::misfit(event, PLAIN.as_ref()?)?;
     Some(Unfit::Refused(Reason::new(reason)))
+}
+
+/// What of an event the pixel on the page says.
+pub(crate) struct PageHalf {
+    /// One digest per identifier: the pixel takes no lists.
+    pub(crate) user_data: Map<String, Value>,
+    /// As the server sends it.
+    pub(crate) custom_data: Map<String, Value>,
+    /// Arguments of `dataProcessingOptions`, where the event or the settings limit its use.
+    pub(crate) data_processing: Option<Vec<Value>>,
+}
+
+/// The pixel's half of an event, or why the server sends none either. Who it was the browser knows
+/// by its own cookies, so it fires where the server lacks an identity.
+pub(crate) fn page_half(event: &Event, settings: &Value) -> Result<PageHalf, &'static str> {
+    let settings = settings::read(settings).map_err(|_| "settings")?;
+    match fit::misfit(event, &settings) {
+        None | Some("missing_identity" | "insufficient_identity") => {}
+        Some(reason) => return Err(reason),
+    }
+    let first = |list: &Value| list.as_array().and_then(|list| list.first()).cloned();
+    let user_data = user_data::digests(event).filter_map(|(key, list)| Some((key, first(&list)?)));
+    Ok(PageHalf {
+        user_data: user_data.map(|(key, digest)| (key.to_owned(), digest)).collect(),
+        custom_data: custom_data::custom_data(event),
+        data_processing: privacy::of(event, &settings)?.map(privacy::DataProcessing::arguments),
+    })
 }
 
 #[cfg(test)]

@@ -35,6 +35,15 @@ pub(super) struct DataProcessing {
     data_processing_options_state: Option<i64>,
 }
 
+impl DataProcessing {
+    /// The arguments by which the pixel is told the same: options, country, state.
+    pub(super) fn arguments(self) -> Vec<Value> {
+        let numbers = [self.data_processing_options_country, self.data_processing_options_state];
+        let numbers = numbers.into_iter().flatten().map(Value::from);
+        std::iter::once(self.data_processing_options.into()).chain(numbers).collect()
+    }
+}
+
 /// The restriction of an event, or why it must not be sent.
 pub(super) fn of(
     event: &Event,

@@ -57,13 +57,18 @@ const TOO_BROAD: [&[&str]; 4] = [
     &["ln", "ge"],
 ];
 
-/// The object of an event.
-pub(super) fn user_data(event: &Event) -> Map<String, Value> {
-    let digests = DIGESTS.iter().filter_map(|(identifier, key)| {
+/// The digests of an event by their keys, as lists.
+pub(super) fn digests(event: &Event) -> impl Iterator<Item = (&'static str, Value)> {
+    DIGESTS.iter().filter_map(|(identifier, key)| {
         let digests = event.identity.digests(identifier, SPEC.platform);
         let list = || digests.iter().map(|digest| digest.as_str().into()).collect();
         (!digests.is_empty()).then(|| (*key, Value::Array(list())))
-    });
+    })
+}
+
+/// The object of an event.
+pub(super) fn user_data(event: &Event) -> Map<String, Value> {
+    let digests = digests(event);
     let in_app = event.action_source == ActionSource::App;
     let app_texts = APP_TEXTS.iter().filter(|_| in_app);
     let texts = TEXTS

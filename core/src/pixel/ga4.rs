@@ -1,0 +1,43 @@
+//! Google Analytics 4 in the browser.
+//!
+//! Events and items: "Recommended events", read 2026-11-24. Doubles are dropped by
+//! `transaction_id`, and of purchases alone: the server's copy of any other event would count
+//! beside the browser's, so only a purchase is fired.
+
+use super::gtag::{self, LOADER, STUB};
+use super::parts::{currency, items, object, transaction_id, value};
+use super::tag::Tag;
+use super::{Half, Silent};
+use crate::event::Event;
+
+const ITEM: &[(&str, &str)] = &[
+    ("item_id", "id"),
+    ("item_name", "title"),
+    ("item_brand", "brand"),
+    ("item_category", "category"),
+    ("quantity", "quantity"),
+    ("price", "item_price"),
+];
+
+pub(super) fn half(event: &Event, tag: &Tag) -> Result<Half, Silent> {
+    if event.event_name != "Purchase" {
+        return Err("only_purchases_are_deduplicated");
+    }
+    let data = object([
+        ("send_to", Some(tag.id.as_str().into())),
+        ("transaction_id", transaction_id(event)),
+        ("value", value(event)),
+        ("currency", currency(event)),
+        ("items", items(event, ITEM)),
+        // A parameter of our own: it lets the two halves be compared in an export.
+        ("event_id", Some(event.event_id.as_str().into())),
+    ]);
+    let calls = gtag::user_data(event, "ga4").into_iter().chain([gtag::event("purchase", data)]);
+    Ok(Half {
+        stub: STUB.to_owned(),
+        loader: LOADER,
+        query: gtag::query(tag),
+        base: vec![gtag::config(tag)],
+        calls: calls.collect(),
+    })
+}

@@ -1,0 +1,33 @@
+create or replace view capi.pixel_coverage as
+with halves as (
+    select t.destination, o.event_name, o.event_id, o.captured_at as at, true as server
+    from capi.outbox o
+    join capi.route t on t.source = o.source
+        and o.captured_at >= t.since and (t.until is null or o.captured_at < t.until)
+    join capi.destination d on d.destination = t.destination
+    where o.captured_at > now() - interval '30 days' and o.action_source = 'website'
+        and not capi._refuses(o.refused, d.platform, d.name)
+    union all
+    select h.destination, h.event_name, h.event_id, h.fired_at, false
+    from capi.pixel_hit h
+    where h.fired_at > now() - interval '30 days'
+), events as (
+    select h.destination, h.event_name, h.event_id, min(h.at)::date as day,
+        bool_or(h.server) as server, bool_or(not h.server) as browser
+    from halves h
+    group by h.destination, h.event_name, h.event_id
+)
+select
+    d.name as destination,
+    d.platform,
+    e.event_name,
+    e.day,
+    count(*) filter (where e.server) as server_events,
+    count(*) filter (where e.server and e.browser) as both_halves,
+    count(*) filter (where not e.server) as browser_only,
+    round(100.0 * count(*) filter (where e.server and e.browser)
+        / nullif(count(*) filter (where e.server), 0), 1) as percent_covered
+from events e
+join capi.destination d on d.destination = e.destination
+where d.state <> 'dropped'
+group by d.name, d.platform, e.event_name, e.day;
