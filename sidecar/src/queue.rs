@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, OnceCell};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::{FromSql, Json, ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,6 +27,8 @@ use crate::config::Database;
 use crate::handshake::Handshake;
 use crate::recording::Recording;
 use crate::tls::{self, TlsError};
+
+mod watch;
 
 /// How long a call may take before the server, and a little later this side, gives up.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -222,6 +225,8 @@ fn driver(database: &Database) -> tokio_postgres::Config {
     let mut driver = database.driver();
     driver
         .application_name("pg_capi")
+        // Of several hosts only the one that takes writes will do: a standby cannot claim.
+        .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives(true)
         .keepalives_idle(SILENCE / 2)
@@ -545,6 +550,11 @@ const FUNCTIONS: &[&str] = &[
     "bell_arm",
     "bell_disarm",
     "maintain",
+    "health",
+    "unblock",
+    "alert_note",
+    "alert_claim",
+    "alert_told",
 ];
 
 fn column<'a, T: FromSql<'a>>(
