@@ -69,6 +69,8 @@ pub struct DestinationHealth {
     pub state: String,
     /// Why it is not active.
     pub reason: Option<String>,
+    /// Whether it is active and not only since a moment ago, or has delivered since.
+    pub proven: bool,
     /// Batches that are open.
     pub open_batches: i64,
     /// How long the oldest event has waited; none when none waits.
@@ -147,8 +149,9 @@ pub fn judge(
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_open =
-        |kind: &str, subject: &str| health.alerts.iter().any(|a| a.kind == kind && a.subject == subject);
+    let is_open = |kind: &str, subject: &str| {
+        health.alerts.iter().any(|a| a.kind == kind && a.subject == subject)
+    };
     for row in &health.destinations {
         let ends = ends.get(&row.name).cloned().unwrap_or_default();
         findings.extend(of_destination(row, &ends, settings, now, is_open));
@@ -179,7 +182,8 @@ pub fn judge(
         findings.extend(gone.map(|kind| Finding::new(kind, subject, None, json!({}))));
     }
     findings.retain(|finding| {
-        let open = health.alerts.iter().find(|a| a.kind == finding.kind && a.subject == finding.subject);
+        let open =
+            health.alerts.iter().find(|a| a.kind == finding.kind && a.subject == finding.subject);
         open.map(|alert| &alert.step) != finding.step.as_ref()
     });
     findings
@@ -224,7 +228,10 @@ fn of_destination(
     });
     let version = Finding::new(kind::VERSION, name, step, detail);
 
-    let mut findings = vec![blocked, backlog, refusals, version];
+    let mut findings = vec![backlog, refusals, version];
+    if row.proven || row.state != "active" || !is_open(kind::BLOCKED, name) {
+        findings.push(blocked);
+    }
     // Another sidecar may know of an end where this one does not.
     if let Some(end) = ends.credential {
         let step = step_to(end, now).filter(|_| !paused);
@@ -351,6 +358,7 @@ mod tests {
             credential: "META_TOKEN".into(),
             state: "active".into(),
             reason: None,
+            proven: true,
             open_batches: 0,
             backlog_seconds: None,
             settled_1h: 0,
@@ -382,7 +390,11 @@ mod tests {
     }
 
     /// What changes, as `kind subject step`, a dash for cleared.
-    fn changes(health: &Health, ends: &BTreeMap<String, Ends>, maintenance: Option<bool>) -> Vec<String> {
+    fn changes(
+        health: &Health,
+        ends: &BTreeMap<String, Ends>,
+        maintenance: Option<bool>,
+    ) -> Vec<String> {
         judge(health, ends, maintenance, &settings(), now())
             .into_iter()
             .map(|f| format!("{} {} {}", f.kind, f.subject, f.step.unwrap_or("-".into())))
@@ -400,13 +412,14 @@ mod tests {
 
     #[test]
     fn a_block_is_raised_once_changes_with_its_reason_and_is_cleared() {
-        let blocked = |reason: &str| {
-            row(|r| (r.state, r.reason) = ("blocked".into(), Some(reason.into())))
-        };
+        let blocked =
+            |reason: &str| row(|r| (r.state, r.reason) = ("blocked".into(), Some(reason.into())));
         assert_eq!(of(blocked("190"), &[]), ["blocked meta-eu 190"]);
         assert_eq!(of(blocked("190"), &[("blocked", "meta-eu", "190")]), [""; 0]);
         assert_eq!(of(blocked("10"), &[("blocked", "meta-eu", "190")]), ["blocked meta-eu 10"]);
         assert_eq!(of(row(|_| {}), &[("blocked", "meta-eu", "190")]), ["blocked meta-eu -"]);
+        let tried = row(|r| r.proven = false);
+        assert_eq!(of(tried, &[("blocked", "meta-eu", "190")]), [""; 0], "it may be blocked again");
         let paused = row(|r| r.state = "paused".into());
         assert_eq!(of(paused, &[("blocked", "meta-eu", "190")]), ["blocked meta-eu -"]);
     }
@@ -504,7 +517,10 @@ mod tests {
     fn a_message_says_what_and_the_way_out() {
         let block = claimed("blocked", "190/463", json!({"platform": "meta"}));
         let text = block.text("shop");
-        assert!(text.starts_with("[shop] meta-eu is blocked: 190/463. Nothing is lost. "), "{text}");
+        assert!(
+            text.starts_with("[shop] meta-eu is blocked: 190/463. Nothing is lost. "),
+            "{text}"
+        );
         assert!(text.contains("expired"), "{text}");
         assert_eq!(block.message("shop", AlertFormat::Slack), json!({"text": text}));
         let over = Claimed { cleared_at: Some(1_330), told: true, ..block.clone() };
@@ -521,7 +537,12 @@ mod tests {
         for (kind, step, detail, words) in [
             ("backlog", "late", json!({"oldest_seconds": 1_230}), "waits for 20 minutes"),
             ("refusals", "share", json!({"refused": 5, "of": 30}), "refused 5 of 30"),
-            ("credential_expiry", "1", json!({"credential": "META_TOKEN"}), "META_TOKEN expires within a day"),
+            (
+                "credential_expiry",
+                "1",
+                json!({"credential": "META_TOKEN"}),
+                "META_TOKEN expires within a day",
+            ),
             ("version_end", "0", json!({"version": "v21.0"}), "API v21.0 ends now"),
             ("capture_errors", "open", json!({"open": 4}), "4 rows could not be captured"),
             ("maintenance", "failed", json!({}), "maintenance has failed"),

@@ -122,7 +122,9 @@ impl Crew {
             let member = self.members.get(id).map(|member| member.version);
             member.or_else(|| self.skipped.get(id).map(|skipped| skipped.version))
         };
-        self.stale || second_look || polled.iter().any(|row| known(&row.destination) != Some(row.version))
+        self.stale
+            || second_look
+            || polled.iter().any(|row| known(&row.destination) != Some(row.version))
     }
 
     /// Replaces the workers of changed destinations.
@@ -145,7 +147,8 @@ impl Crew {
     }
 
     fn note_blocked(&mut self, destinations: &[DestinationRow]) {
-        let before: Vec<(i32, i32)> = self.blocked.values().map(|b| (b.destination, b.version)).collect();
+        let before: Vec<(i32, i32)> =
+            self.blocked.values().map(|b| (b.destination, b.version)).collect();
         let count = destinations.iter().filter(|row| row.state == "blocked").count();
         let mut blocked = HashMap::new();
         for row in destinations.iter().filter(|row| row.state == "blocked") {

@@ -137,7 +137,7 @@ async fn attend(session: &Session, crew: &mut Crew, polled: &[Polled]) -> Result
     for blocked in crew.changed_credentials() {
         let name = &blocked.name;
         if session.unblock(blocked.destination, blocked.version, "credential_changed").await? {
-            info!(destination = name, "another credential than the one that was blocked: sending");
+            info!(destination = name, "its credential was not tried yet: sending");
         }
     }
     Ok(crew.attend(polled))

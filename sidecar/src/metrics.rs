@@ -81,8 +81,8 @@ impl Metrics {
         let gauge = |name, help| {
             registered(&registry, IntGauge::new(name, help).expect("the name is valid"))
         };
-        let seconds =
-            HistogramOpts::new(names::REQUEST_SECONDS, "Time of a request.").buckets(SECONDS.into());
+        let seconds = HistogramOpts::new(names::REQUEST_SECONDS, "Time of a request.")
+            .buckets(SECONDS.into());
         Self {
             events: counters(
                 names::EVENTS,
@@ -322,7 +322,10 @@ mod tests {
             assert!(page.contains(&format!("`{name}`")), "docs/operations.md lacks {name}");
             // Registered already: a second one of this name is refused.
             let again = IntGauge::new(*name, "again").expect("a name");
-            assert!(metrics.registry.register(Box::new(again)).is_err(), "{name} is not registered");
+            assert!(
+                metrics.registry.register(Box::new(again)).is_err(),
+                "{name} is not registered"
+            );
         }
     }
 }

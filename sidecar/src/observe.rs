@@ -71,8 +71,7 @@ async fn healthz(State(observed): State<Observed>) -> Response {
 
 async fn readyz(State(observed): State<Observed>) -> Response {
     let readiness = observed.vitals.readiness();
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(readiness)).into_response()
 }
 

@@ -204,7 +204,10 @@ mod tests {
         assert_eq!((opens - now).as_millis(), 333);
         assert!(pace.has_token(opens));
         pace.take_token(opens);
-        assert_eq!(pace.opens_at(opens), Some(opens + Rate::per_minute(180).expect("a rate").interval()));
+        assert_eq!(
+            pace.opens_at(opens),
+            Some(opens + Rate::per_minute(180).expect("a rate").interval())
+        );
         let mut endless = Pace::default();
         endless.take_token(now);
         assert!(endless.has_token(now));

@@ -1,7 +1,7 @@
 //! Claim, send, record: the one loop per destination, with several batches in flight.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capi_core::destination::{self, Destination};
@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use crate::config::{Config, CredentialError, Fingerprint};
 use crate::http::{ClientError, Http};
 use crate::metrics::{Meter, Metrics};
-use crate::queue::{Claim, ClaimedEvent, Queue, QueueError};
+use crate::queue::{Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
 use crate::recording::{Flight, Recording, Settlement, Status, Step};
 use crate::retry::{Health, Pace, Rate, backoff};
 use crate::tls::{self, TlsError};
@@ -310,7 +310,7 @@ impl Worker {
                 return Err(Landing::Dropped);
             }
         };
-        if events.is_empty() {
+        if events.events.is_empty() {
             warn!("lease lost before sending");
             return Err(Landing::Dropped);
         }
@@ -397,10 +397,11 @@ const LONGEST_DATABASE_PAUSE: Duration = Duration::from_secs(5);
 /// Tells events that can be sent from those that end here or are missing.
 fn sort(
     claim: &Claim,
-    events: Vec<ClaimedEvent>,
+    events: ClaimedEvents,
     platform: &dyn Destination,
     now: Timestamp,
 ) -> (Flight, Vec<Event>) {
+    let ClaimedEvents { events, cut } = events;
     let mut flight = Flight { tries: claim.tries, ..Flight::default() };
     let mut fit = Vec::with_capacity(events.len());
     let mut missing: std::collections::HashSet<i64> = claim.events.iter().copied().collect();
@@ -420,7 +421,10 @@ fn sort(
         }
     }
     if !missing.is_empty() {
-        error!(count = missing.len(), "events of the batch are not in the outbox");
+        match cut {
+            true => debug!(count = missing.len(), "large events: the rest goes by itself"),
+            false => error!(count = missing.len(), "events of the batch are not in the outbox"),
+        }
         flight.unsent.extend(claim.events.iter().filter(|id| missing.contains(id)));
     }
     (flight, fit)
@@ -510,6 +514,7 @@ mod tests {
         let now = Timestamp(100 * DAY);
         let unreadable = ClaimedEvent { id: 3, event: Err("currency") };
         let events = vec![event(1, 99 * DAY), event(2, 92 * DAY), unreadable, event(9, 99 * DAY)];
+        let events = ClaimedEvents { events, cut: false };
         let (flight, fit) = sort(&claim(&[1, 2, 3, 4]), events, &*platform, now);
         assert_eq!(fit.iter().map(|event| event.id).collect::<Vec<_>>(), [1]);
         assert_eq!(flight.settled, [Settlement::expired(2), Settlement::unreadable(3, "currency")]);

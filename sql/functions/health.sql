@@ -16,6 +16,14 @@ as $$
                 'credential', d.credential,
                 'state', d.state,
                 'reason', d.pause_reason,
+                -- Whether an active one has shown that it is: just resumed, it may be blocked again by the
+                -- first answer.
+                'proven', case when d.state <> 'active' then false
+                    when d.changed_at < now() - interval '1 minute' then true
+                    else exists (
+                        select from capi.attempt a
+                        where a.destination = d.destination and a.started_at >= d.changed_at and a.outcome = 'each')
+                    end,
                 'open_batches', open.batches,
                 'backlog_seconds', greatest(0, extract(epoch from
                     clock_timestamp() - least(open.oldest, unread.oldest)))::bigint,

@@ -38,9 +38,8 @@ impl Receiver {
             taken: Mutex::default(),
             asked: AtomicU16::new(0),
         });
-        let router = Router::new()
-            .route(&format!("/{SECRET_PATH}"), post(take))
-            .with_state(state.clone());
+        let router =
+            Router::new().route(&format!("/{SECRET_PATH}"), post(take)).with_state(state.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/{SECRET_PATH}", listener.local_addr().expect("an address"));
         let server = tokio::spawn(observe::serve(router, listener));

@@ -11,7 +11,7 @@ use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
 use capi_tests::proxy::Proxy;
 use capi_tests::shop::{
-    CREDENTIAL, DESTINATION, buy, buy_many, customer, receipts, resume, sending_shop, track,
+    CREDENTIAL, DESTINATION, PIXEL, buy, buy_many, customer, receipts, resume, sending_shop, track,
     until_settled,
 };
 use capi_tests::sidecar::Sidecar;
@@ -80,7 +80,8 @@ async fn health_readiness_and_metrics_follow_the_delivery() {
     sidecar.until_logged("health and metrics").await;
     until_settled(&shop, 20).await;
     until_observed(&sidecar, "/healthz", 200).await;
-    let ready: Value = serde_json::from_str(&until_observed(&sidecar, "/readyz", 200).await).expect("JSON");
+    let ready: Value =
+        serde_json::from_str(&until_observed(&sidecar, "/readyz", 200).await).expect("JSON");
     assert_eq!(ready["destinations"], json!({"sending": 1, "skipped": 0, "blocked": 0}));
     let metrics = eventually("the look is over", 20, async || {
         let (_, text) = observed(&sidecar, "/metrics").await;
@@ -177,27 +178,51 @@ async fn another_token_in_the_file_lifts_the_block_and_drains_the_backlog() {
 
 #[tokio::test]
 async fn a_block_that_no_token_lifts_waits_for_a_person() {
-    let (platform, shop) = waiting(5).await;
+    let platform = Platform::start().await;
+    let shop = sending_shop(&platform).await;
+    let endpoint = platform.endpoint();
+    shop.run(&format!(
+        "select capi.create_destination('meta-us', platform => 'meta',
+            settings => '{{\"pixel_id\": \"222\", \"endpoint\": \"{endpoint}\"}}', credential => '{CREDENTIAL}');
+        select capi.track('shop.orders', conversions => 'shop.purchases',
+            destinations => '{{{DESTINATION},meta-us}}');
+        select capi.resume('meta-us')"
+    ))
+    .await;
+    let c = customer(&shop).await;
+    buy_many(&shop, c, 5).await;
     let credentials = folder(&shop, "credentials");
     let file = credentials.join(CREDENTIAL);
-    fs::write(&file, TOKEN).expect("a token");
-    // The version of the API has ended.
-    platform.fault(json!({"kind": "status", "status": 400, "code": 2635})).await;
+    fs::write(&file, "EAAGtheOldOneThatHasExpired").expect("a token");
+    // For the first one the version of the API has ended; the second one knows that the token is bad.
+    let ended = json!({"kind": "status", "status": 400, "code": 2635, "pixel": PIXEL});
+    platform.fault(ended).await;
     let directory = credentials.display().to_string();
-    let sidecar = Sidecar::start_with(
-        &shop,
-        &[(CREDENTIAL, ""), ("CAPI_CREDENTIALS_DIR", &directory), LOOK],
-    );
-    until_blocked(&shop).await;
+    let variables = [(CREDENTIAL, ""), ("CAPI_CREDENTIALS_DIR", directory.as_str())];
+    let _sidecar = Sidecar::start_with(&shop, &variables);
+    let states = "select string_agg(state, ' ' order by name) from capi.destinations()";
+    let until = async |wanted: &str| {
+        eventually(&format!("states are {wanted}"), 30, async || {
+            let seen = shop.get(states).await;
+            if seen == wanted { Ok(()) } else { Err(seen) }
+        })
+        .await;
+    };
+    until("blocked blocked").await;
     platform.heal().await;
-    fs::write(&file, format!("{TOKEN}\n\n")).expect("a token");
-    // A look at health is a sign that the main loop has gone round, too; so is the safety poll.
-    let before = shop.get("select version from capi.destinations()").await;
-    sidecar.until_logged("alerts have changed").await;
-    assert_eq!(shop.get("select version from capi.destinations()").await, before);
+    fs::write(&file, TOKEN).expect("a token");
+    // The other one shows that the new token was seen.
+    until("blocked active").await;
+    let delivered = "select count(*) from capi.delivery where status = 'delivered'";
+    eventually("the other one drains", 20, async || {
+        let seen = shop.count(delivered).await;
+        if seen == 5 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    until("blocked active").await;
     resume(&shop).await;
     until_settled(&shop, 20).await;
-    assert_eq!(receipts(&shop).await, ["delivered 5"]);
+    assert_eq!(receipts(&shop).await, ["delivered 10"]);
 }
 
 #[tokio::test]
@@ -206,11 +231,20 @@ async fn the_sidecar_lifts_only_the_block_that_it_has_seen() {
     let sidecar = shop.connect_as("capi").await;
     let row = "select destination || ', ' || version from capi.destinations()";
     let active = shop.get(row).await;
-    assert_eq!(sidecar.get(&format!("select capi.unblock({active}, 'x')")).await, "f", "not blocked");
+    assert_eq!(
+        sidecar.get(&format!("select capi.unblock({active}, 'x')")).await,
+        "f",
+        "not blocked"
+    );
     shop.run(&format!("select capi.pause('{DESTINATION}')")).await;
     let paused = shop.get(row).await;
-    assert_eq!(sidecar.get(&format!("select capi.unblock({paused}, 'x')")).await, "f", "paused by hand");
-    shop.run("select capi._set_state(d.destination, 'blocked', '190') from capi.destinations() d").await;
+    assert_eq!(
+        sidecar.get(&format!("select capi.unblock({paused}, 'x')")).await,
+        "f",
+        "paused by hand"
+    );
+    shop.run("select capi._set_state(d.destination, 'blocked', '190') from capi.destinations() d")
+        .await;
     assert_eq!(sidecar.get(&format!("select capi.unblock({paused}, 'x')")).await, "f", "of old");
     let blocked = shop.get(row).await;
     assert_eq!(sidecar.get(&format!("select capi.unblock({blocked}, 'x')")).await, "t");
@@ -226,7 +260,8 @@ async fn a_reload_drops_nothing_that_is_in_flight() {
     let (platform, shop) = waiting(30).await;
     let file = folder(&shop, "config").join("capi.toml");
     let config = |rest: &str| {
-        fs::write(&file, format!("database_url = \"{}\"\n{rest}", shop.url("capi"))).expect("a file");
+        fs::write(&file, format!("database_url = \"{}\"\n{rest}", shop.url("capi")))
+            .expect("a file");
     };
     config("concurrency = 2\n[credentials]\nMETA_TOKEN = \"EAAGother\"\n");
     platform.fault(json!({"kind": "latency", "ms": 1_500, "times": 1})).await;
@@ -268,7 +303,8 @@ async fn a_reload_drops_nothing_that_is_in_flight() {
 async fn a_reload_finds_the_database_at_its_new_place() {
     let (_platform, shop) = waiting(3).await;
     let file = folder(&shop, "config").join("capi.toml");
-    fs::write(&file, "database_url = \"host=127.0.0.1 port=1 dbname=x user=capi\"\n").expect("a file");
+    fs::write(&file, "database_url = \"host=127.0.0.1 port=1 dbname=x user=capi\"\n")
+        .expect("a file");
     let path = file.display().to_string();
     let variables = [("CAPI_DATABASE_URL", ""), ("CAPI_CONFIG", path.as_str())];
     let sidecar = Sidecar::start_with(&shop, &variables);
@@ -303,7 +339,10 @@ async fn systemd_is_told_of_each_step() {
         eventually(&format!("systemd is told {line}"), 20, async || {
             seen.extend(told(&socket));
             match seen.iter().position(|one| one.starts_with(line)) {
-                Some(at) => Ok(seen.drain(..=at).for_each(drop)),
+                Some(at) => {
+                    seen.drain(..=at);
+                    Ok(())
+                }
                 None => Err(format!("{seen:?}")),
             }
         })
@@ -343,13 +382,18 @@ async fn the_token_bucket_spaces_requests_and_loses_nothing() {
 #[tokio::test]
 async fn a_full_budget_in_the_headers_holds_the_destination() {
     let (platform, shop) = waiting(1).await;
-    platform.fault(json!({"kind": "usage", "percent": 100, "minutes": 5, "header": "business_use_case"})).await;
+    platform
+        .fault(
+            json!({"kind": "usage", "percent": 100, "minutes": 5, "header": "business_use_case"}),
+        )
+        .await;
     let sidecar = Sidecar::start_with(&shop, &[LISTEN]);
     sidecar.until_logged("health and metrics").await;
     until_settled(&shop, 20).await;
     let held = eventually("the hold is measured", 20, async || {
         let (_, text) = observed(&sidecar, "/metrics").await;
-        let line = text.lines().find(|line| line.starts_with("capi_destination_held_until_seconds{"));
+        let line =
+            text.lines().find(|line| line.starts_with("capi_destination_held_until_seconds{"));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<i64>().ok()).ok_or(text.clone())
     })
     .await;
@@ -368,7 +412,8 @@ async fn a_retry_after_that_no_clock_can_count_to_is_survived() {
     platform.fault(forever).await;
     let sidecar = Sidecar::start(&shop);
     sidecar.until_logged("not delivered").await;
-    let due = "select due_at - now() between interval '23 hours' and interval '25 hours' from capi.batch";
+    let due =
+        "select due_at - now() between interval '23 hours' and interval '25 hours' from capi.batch";
     assert_eq!(shop.get(due).await, "t");
     assert!(!sidecar.log().contains("panic"));
     drop(sidecar);
@@ -421,11 +466,13 @@ async fn a_server_that_takes_no_writes_is_waited_for() {
     let (_platform, shop) = waiting(3).await;
     let name = shop.name();
     // As a standby answers, or a primary that is being demoted.
-    shop.run(&format!("alter role capi in database {name} set default_transaction_read_only = on")).await;
+    shop.run(&format!("alter role capi in database {name} set default_transaction_read_only = on"))
+        .await;
     let sidecar = Sidecar::start(&shop);
     sidecar.until_logged("database connection lost").await;
     assert_eq!(shop.count("select count(*) from capi.attempt").await, 0);
-    shop.run(&format!("alter role capi in database {name} reset default_transaction_read_only")).await;
+    shop.run(&format!("alter role capi in database {name} reset default_transaction_read_only"))
+        .await;
     until_settled(&shop, 40).await;
 }
 
@@ -499,7 +546,8 @@ async fn a_platform_whose_name_is_not_known_is_tried_again() {
     })
     .await;
     let endpoint = json!({"endpoint": platform.endpoint()});
-    shop.run(&format!("select capi.alter_destination('{DESTINATION}', settings => '{endpoint}')")).await;
+    shop.run(&format!("select capi.alter_destination('{DESTINATION}', settings => '{endpoint}')"))
+        .await;
     resume(&shop).await;
     until_settled(&shop, 30).await;
     assert_eq!(receipts(&shop).await, ["delivered 3"]);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::way_out;
 use crate::VERSION;
+use crate::alert::step_to;
 use crate::config::{Config, ConfigError, Credentials, Database};
 use crate::crew::ready;
 use crate::handshake::Handshake;
@@ -228,6 +229,27 @@ fn destination(row: &DestinationRow, credentials: &Credentials, now: Timestamp) 
             return Check::fail("destination", named(&format!("blocked: {reason}")), resume);
         }
         other => return Check::warn("destination", named(&format!("{other}: {reason}")), resume),
+    }
+    match credentials.expires(&row.credential) {
+        Ok(Some(end)) => {
+            if let Some(days) = step_to(end, now) {
+                let when = match days.as_str() {
+                    "0" => "has expired, or does so now".to_owned(),
+                    "1" => "expires within a day".to_owned(),
+                    days => format!("expires within {days} days"),
+                };
+                return Check::warn(
+                    "destination",
+                    named(&format!("{} {when}", row.credential)),
+                    "store a new credential under the same name, and its own end beside it",
+                );
+            }
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let way_out = format!("correct {}_EXPIRES", row.credential);
+            return Check::warn("destination", named(&error.to_string()), way_out);
+        }
     }
     let Some(version) = platform.api_version() else {
         return Check::ok("destination", named("active"));

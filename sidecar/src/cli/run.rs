@@ -131,7 +131,10 @@ impl Daemon {
                 Some(Box::new(tools))
             }
             Err(error) => {
-                error!(error = format!("{error:#}"), "new configuration is wrong; the old one stays");
+                error!(
+                    error = format!("{error:#}"),
+                    "new configuration is wrong; the old one stays"
+                );
                 systemd::ready();
                 None
             }

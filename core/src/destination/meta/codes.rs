@@ -304,7 +304,8 @@ mod tests {
             let class = class(Some(code), subcode.parse().ok(), false, 400);
             assert_eq!(class, Configuration, "{reason}");
         }
-        for reason in ["2635", "803", "2500", "368", "100", "100/2804003", "request_not_built", ""] {
+        for reason in ["2635", "803", "2500", "368", "100", "100/2804003", "request_not_built", ""]
+        {
             assert!(!is_about_credential(reason), "{reason}");
         }
     }
