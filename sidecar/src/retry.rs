@@ -238,6 +238,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
         #[test]
         fn no_window_holds_more_than_the_burst_and_the_rate(
             per_minute in 1..60_000u64,

@@ -553,3 +553,35 @@ async fn a_platform_whose_name_is_not_known_is_tried_again() {
     assert_eq!(receipts(&shop).await, ["delivered 3"]);
     assert_eq!(shop.count("select count(*) from capi.receipt where possible_duplicate").await, 0);
 }
+
+// ---------------------------------------------------------------------------------------------
+// Memory
+// ---------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn large_events_go_in_as_many_requests_as_the_memory_wants() {
+    let platform = Platform::start().await;
+    let shop = Database::adopted().await;
+    let endpoint = platform.endpoint();
+    shop.run(&format!(
+        "create view shop.large as
+            select p.*, jsonb_build_object('note', repeat('x', 200000)) as custom
+            from shop.purchases p;
+        select capi.create_destination('{DESTINATION}', platform => 'meta',
+            settings => '{{\"pixel_id\": \"{PIXEL}\", \"endpoint\": \"{endpoint}\"}}',
+            credential => '{CREDENTIAL}');
+        select capi.track('shop.orders', conversions => 'shop.large',
+            destinations => '{{{DESTINATION}}}')"
+    ))
+    .await;
+    resume(&shop).await;
+    let c = customer(&shop).await;
+    // 12 MB, which the platform would take in one request; a request is made of 8 MiB.
+    buy_many(&shop, c, 60).await;
+    let sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 60).await;
+    assert_eq!(receipts(&shop).await, ["delivered 60"]);
+    assert_eq!(platform.number("requests"), 2);
+    assert_eq!(platform.number("duplicates"), 0);
+    assert!(!sidecar.log().contains("not in the outbox"));
+}
