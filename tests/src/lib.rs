@@ -13,6 +13,8 @@ pub mod pages;
 pub mod patience;
 pub mod platform;
 pub mod pooler;
+pub mod proxy;
+pub mod receiver;
 pub mod shop;
 pub mod sidecar;
 pub mod tap;

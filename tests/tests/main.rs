@@ -1,5 +1,6 @@
 //! End-to-end tests: real Postgres, real sidecar, fake platform. One module per subject.
 
+mod alerts;
 mod capture;
 mod catalog;
 mod checkout;
@@ -17,6 +18,7 @@ mod explain;
 mod fault_matrix;
 mod faults;
 mod pixel;
+mod operations;
 mod pooler;
 mod privacy;
 mod roles;
