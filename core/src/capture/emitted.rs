@@ -136,7 +136,8 @@ mod tests {
     fn times_say_their_offset() {
         let at = of(cart_with(json!({"event_time": "2026-09-21T12:00:00Z"})));
         assert!(matches!(at.captured, Captured::Event(_)));
-        for time in [json!(1_789_999_999), json!(1_789_999_999_000_u64), json!("2026-09-21 12:00")] {
+        for time in [json!(1_789_999_999), json!(1_789_999_999_000_u64), json!("2026-09-21 12:00")]
+        {
             let found = fault(cart_with(json!({"event_time": time})));
             assert_eq!((found.0, found.1), ("event_time", "no_time_with_zone"), "{time}");
         }
@@ -179,7 +180,8 @@ mod tests {
     fn without_an_answer_to_consent_nothing_is_made_of_it() {
         let judged = of(cart_with(json!({"consent": null, "email": "x@example.com"})));
         assert_eq!(judged.captured, Captured::Waiting);
-        let refused = of(cart_with(json!({"consent": false, "emial": 1, "email": "x@example.com"})));
+        let refused =
+            of(cart_with(json!({"consent": false, "emial": 1, "email": "x@example.com"})));
         let Captured::Event(event) = refused.captured else { panic!("an event") };
         assert!(event.event.identity.0.is_empty() && event.dropped.is_empty());
     }
