@@ -5,7 +5,16 @@ revoke all on all tables in schema capi from public;
 revoke all on all sequences in schema capi from public;
 revoke execute on all routines in schema capi from public;
 
-grant usage on schema capi to capi_sidecar, capi_analyst, capi_admin;
+grant usage on schema capi to capi_sidecar, capi_analyst, capi_admin, capi_emitter, capi_tenant;
+
+-- All that an application which emits needs.
+grant execute on function capi.emit(jsonb, text) to capi_emitter;
+
+-- The views tell tenants apart; what does not is not for them.
+grant select on capi.delivery, capi.attempts, capi.sources, capi.sweeps, capi.backfills, capi.capture_errors,
+    capi.field, capi.rule
+to capi_tenant;
+grant execute on function capi.status(), capi._fields(), capi._rules() to capi_tenant;
 
 grant execute on function
     capi.handshake(),
@@ -30,8 +39,10 @@ to capi_sidecar;
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.era,
     capi.source_version, capi.sweeps, capi.backfills, capi.pixel_coverage
     capi.source_version, capi.sweeps, capi.backfills, capi.alerts
+grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.capture_errors, capi.era,
+    capi.source_version, capi.sweeps, capi.backfills
 to capi_analyst, capi_admin;
-grant select on capi.destination_version, capi.withdrawal to capi_admin;
+grant select on capi.destination_version, capi.withdrawal, capi.tenant_reader to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
 grant execute on function
     capi.status(),
@@ -54,11 +65,17 @@ grant execute on function
     capi._survey(oid, text, jsonb, bigint),
     capi._unknown_contents(oid, oid, text, bigint),
     capi.track(regclass, regclass, text[], jsonb, text, text[], text, text, text, text, text),
-    capi.untrack(regclass, regclass),
-    capi.recapture(regclass, text[]),
+    capi.create_emitter(text, text[], text[], text, text, text, text, text),
+    capi.add_route(text, text, interval),
+    capi.set_tenant(text, text),
+    capi.grant_tenant(text, text),
+    capi.revoke_tenant(text, text),
+    capi._row_options(text, text, text, text, text),
+    capi.untrack(text, regclass),
+    capi.recapture(text, text[]),
     capi.revalidate(regclass),
-    capi.withdraw(regclass, text, text[], text),
-    capi.forget(regclass, text, text),
+    capi.withdraw(text, text, text[], text),
+    capi.forget(text, text, text),
     capi.find_person(text, text, text),
     capi.forget_person(text, text, text, text),
     capi.sweep(regclass, interval),

@@ -1,4 +1,4 @@
-comment on function capi.setup(text, text, text, text, text, boolean) is 'Makes or renews everything of pg_capi in this database: roles, tables, views and functions. Run it as superuser after create extension and after every alter extension update. Returns the version.';
+comment on function capi.setup(text, text, text, text, text, text, text, boolean) is 'Makes or renews everything of pg_capi in this database: roles, tables, views and functions. Run it as superuser after create extension and after every alter extension update. Returns the version.';
 comment on function capi.normalize(text, text, text, text, text, text) is 'The normalised text of one value in a platform''s form, or null where the value is dropped. country is an ISO 3166-1 code, zip the row''s postal code, date_order dmy, mdy or ymd. What depends on the event is not judged here: capture also drops a day of birth after it, and a click id that is too old for it.';
 comment on function capi.digest(text, text, text, text, text, text) is 'The SHA-256 of one identifier''s normalised text as 64 lower-case hex digits, or null where the value is dropped. Arguments as for capi.normalize.';
 comment on function capi.explain(text, text, text, text, text, text) is 'Why a value is dropped, as a word and a sentence with the way out; null where it is kept. Arguments as for capi.normalize.';
@@ -9,7 +9,7 @@ comment on function capi._survey(oid, text, jsonb, bigint) is 'Reads the latest 
 comment on function capi._unknown_contents(oid, oid, text, bigint) is 'Product ids of a view''s latest rows that a catalogue does not hold.';
 comment on function capi.library_version() is 'The version of the loaded library.';
 comment on function capi.rules_version() is 'The version of the normalisation rules.';
-comment on function capi._with_roles(text, text, text, text, text) is 'Puts the names of this installation''s roles into a text of the layout.';
+comment on function capi._with_roles(text, text, text, text, text, text, text) is 'Puts the names of this installation''s roles into a text of the layout.';
 comment on function capi._layout() is 'The texts that capi.setup() executes, in order.';
 comment on function capi._fields() is 'Every standard field; read it as the view capi.field.';
 comment on function capi._nearest_field(text) is 'The standard field that a mistyped column name most likely means, or null.';
@@ -21,6 +21,7 @@ comment on function capi._era(integer) is 'Identifies cluster, database and gene
 comment on function capi._note(integer, bigint) is 'Notes a key in backend memory; true for the first of a transaction only, so that one deferred event drains them all.';
 comment on function capi._note(integer, text[]) is 'Notes a key that is no integer or has several columns.';
 comment on function capi._capture() is 'Captures the conversions of all noted keys.';
+comment on function capi.emit(jsonb, text) is 'Puts an event without a row (a cart, a page view, a call), or several in an array, into the outbox, by the names of capi.field plus key. Says what became of each: captured, known, suppressed, waiting, failed, off. source names the emitter where there are several.';
 comment on function capi._trial(integer) is 'Captures one row of a source and rolls it back; returns what went wrong, or null.';
 comment on function capi._forget_plans() is 'Tells every backend, at commit, to read the sources anew.';
 comment on function capi._recapture(integer, text[], bigint) is 'Captures rows by their keys and counts what became of them.';

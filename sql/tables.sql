@@ -10,6 +10,8 @@ create table capi.installation (
     sidecar_role text not null,
     analyst_role text not null,
     admin_role text not null,
+    emitter_role text not null,
+    tenant_role text not null,
     generation integer not null default 0, -- raised when transaction ids went backwards
     adopted_era bigint,                -- the era that may send; another one is a copy
     timeline integer not null,         -- of the write-ahead log: another one after a promotion
@@ -26,15 +28,16 @@ create table capi.era (
     opened_by text not null default session_user
 );
 
--- A tracked table with one of its conversion views.
+-- A tracked table with one of its conversion views; or an emitter, which has neither.
 create table capi.source (
     source integer generated always as identity primary key,
     name text not null,                -- of the table when first tracked; part of the event key for good
-    relation regclass not null,
-    conversions regclass not null,
+    relation regclass,
+    conversions regclass,
     conversions_name text not null,
-    key_columns text[] not null constraint key_is_named check (cardinality(key_columns) > 0),
+    key_columns text[] not null,
     options jsonb not null,
+    tenant text,                       -- whose it is, where several share the database
     version integer not null,          -- current capi.source_version
     tracked boolean not null default true,
     tracked_since timestamptz not null default now(), -- the sweep leaves older conversions to capi.backfill
@@ -42,6 +45,9 @@ create table capi.source (
     stale_reason text,
     created_at timestamptz not null default now(),
     constraint source_once unique (name, conversions_name),
+    constraint table_with_view_and_key check (
+        (relation is null) = (conversions is null) and (relation is null) = (key_columns = '{}')
+    ),
     constraint stale_for_a_reason check ((stale_since is null) = (stale_reason is null))
 );
 
@@ -94,9 +100,16 @@ create table capi.route (
     destination integer not null references capi.destination,
     since timestamptz not null,
     until timestamptz,
+    -- Of a route that reaches back: events that were there when it was made. They are read by id, next
+    -- to the cursor, which leaves them out.
+    past pg_snapshot,
+    past_until timestamptz,            -- they were captured before this
+    past_id bigint,                    -- read up to here; null when done
     primary key (source, destination, since),
-    constraint ends_after_it_began check (until >= since)
+    constraint ends_after_it_began check (until >= since),
+    constraint past_with_its_end check ((past is null) = (past_until is null) and (past_id is null or past is not null))
 );
+create index route_past on capi.route (destination) where past_id is not null;
 create unique index route_open on capi.route (source, destination) where until is null;
 
 -- The arbiter: one row per (source name, event_name, event_id), for good. No personal data, so
@@ -240,7 +253,7 @@ create table capi.capture_error (
     first_at timestamptz not null default clock_timestamp(),
     last_at timestamptz not null default clock_timestamp(),
     resolved_at timestamptz,
-    resolution text constraint resolution_known check (resolution in ('captured', 'vanished')),
+    resolution text constraint resolution_known check (resolution in ('captured', 'vanished', 'given_up')),
     constraint resolved_by_something check ((resolved_at is null) = (resolution is null))
 );
 create unique index capture_error_open on capi.capture_error (source, key) where resolved_at is null;
@@ -256,11 +269,21 @@ create table capi.withdrawal (
     refused text[] not null,             -- as in capi.outbox; empty: given again
     reason text not null constraint reason_known check (reason in ('withdrawn', 'forgotten')),
     at timestamptz not null default clock_timestamp(),
+    xid xid8 not null default pg_current_xact_id(),
     by_role text not null default session_user,
     note text,
     primary key (source, key)
 );
 create index withdrawal_at on capi.withdrawal (at);
+
+-- Who may look at the sources of a tenant, and at no others.
+create table capi.tenant_reader (
+    role text not null,
+    tenant text not null,
+    granted_at timestamptz not null default now(),
+    granted_by text not null default session_user,
+    primary key (role, tenant)
+);
 
 -- Digests of forgotten persons, salted: what happened before must not come back by a backfill.
 create table capi.forgotten (

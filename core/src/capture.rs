@@ -5,6 +5,7 @@
 
 mod browser;
 mod clear;
+mod emitted;
 mod facts;
 mod reason;
 mod shape;
@@ -21,6 +22,7 @@ use crate::identity::{self, Context, DateOrder, DropReason, Form, HashedPhone, I
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 
+pub use emitted::{Emitted, emitted};
 pub use reason::explain;
 
 /// A row of a conversion view: field name to value.

@@ -59,6 +59,12 @@ pub(crate) enum Error {
     /// A tracked table got another primary key.
     #[error("the primary key of a tracked table has changed its type")]
     KeyTypeChanged,
+    /// `capi.emit` in code that runs with another role's rights.
+    #[error("capi.emit cannot be called by a view that is captured, an index or a refresh")]
+    EmitInside,
+    /// The emitter is somebody else's.
+    #[error("permission denied for this emitter")]
+    NotACaller,
     /// `on_error => 'abort'`, and reading or writing failed.
     #[error("conversion cannot be captured: {condition}")]
     CaptureFailed {
@@ -82,7 +88,9 @@ impl Error {
         match self {
             Self::ViewGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             Self::CaptureFailed { code, .. } => *code,
-            Self::NotReadable => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::NotReadable | Self::EmitInside | Self::NotACaller => {
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
+            }
             Self::SweepTooSlow => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::ReadFailed(_) => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
             Self::KeyTypeChanged => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
@@ -120,8 +128,8 @@ impl Error {
             Self::ViewGone => "Make it again and call capi.track, or call capi.untrack.".into(),
             Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),
             Self::Refused { .. } | Self::CaptureFailed { .. } => {
-                "The source is tracked with on_error => 'abort'; track it with 'record' to let \
-                 orders commit."
+                "The source has on_error => 'abort'; with 'record' its transactions commit and \
+                 the failure is on record."
                     .into()
             }
             Self::NotARow("preview") => {
@@ -141,6 +149,10 @@ impl Error {
                 "It is read with search_path pg_catalog and row_security off; query it as its \
                  owner to see the error."
                     .into()
+            }
+            Self::EmitInside => "Emit from the application, or from a trigger of its own.".into(),
+            Self::NotACaller => {
+                "capi.create_emitter(…, callers => …) names the roles that may emit there.".into()
             }
             Self::NotAKey => {
                 "Keys are spelled as in capi.delivery: a text, or a JSON array of texts.".into()

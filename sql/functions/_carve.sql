@@ -118,6 +118,8 @@ begin
                             select from capi.route r
                             where r.source = n.source and r.destination = p_destination
                                 and n.captured_at >= r.since and (r.until is null or n.captured_at < r.until)
+                                -- What was there when a route was made is read by capi._carve_past.
+                                and (r.past is null or older or not pg_visible_in_snapshot(n.place, r.past))
                         ) then 'elsewhere'
                         when older and capi._is_settled_or_open(n.id, n.captured_at, p_destination)
                             then 'elsewhere'

@@ -17,7 +17,7 @@ begin
     insert into capi.withdrawal as w (source, key, refused, reason, note)
     values (p_source, p_key, '{*}', 'forgotten', p_note)
     on conflict on constraint withdrawal_pkey do update
-    set refused = '{*}', reason = 'forgotten', at = clock_timestamp(), by_role = session_user, note = excluded.note;
+    set refused = '{*}', reason = 'forgotten', at = clock_timestamp(), xid = pg_current_xact_id(), by_role = session_user, note = excluded.note;
     insert into capi.forgotten as f (salted)
     select distinct sha256(i.salt || convert_to(digest, 'UTF8'))
     from capi.outbox o

@@ -12,6 +12,7 @@ begin
     select * into strict c from capi.cursor where destination = p_destination;
     return c.to_snapshot is not null
         or c.older_id is not null
+        or exists (select from capi.route r where r.destination = p_destination and r.past_id is not null)
         -- In index order: an estimate of many rows must not make it read the whole tail.
         or (
             select o.id from capi.outbox o

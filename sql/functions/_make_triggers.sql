@@ -21,12 +21,20 @@ declare
         then format('capi._note(%s, new.%I)', p_source, p_keys[1])
         else format('capi._note(%s, array[%s])', p_source,
             (select string_agg(
-                -- JSON writes days and times in one way, whatever the session's settings.
-                format(case when y.typcategory = 'D' then '(to_json(new.%I) #>> ''{}'')' else 'new.%I::text' end, k),
+                -- As capture reads them, whatever the session's settings: JSON writes days and times
+                -- in one way, all but a T and the offset of a zone.
+                case
+                    when base = 'timestamptz'::regtype then format(
+                        'case when isfinite(new.%1$I) then replace(to_json(new.%1$I at time zone ''UTC'') #>> ''{}'', ''T'', '' '') || ''+00'' '
+                        'else new.%1$I::text end', k)
+                    when y.typcategory = 'D' then format('replace(to_json(new.%I) #>> ''{}'', ''T'', '' '')', k)
+                    else format('new.%I::text', k)
+                end,
                 ', ' order by n)
             from unnest(p_keys) with ordinality x (k, n)
             join pg_attribute a on a.attrelid = p_table and a.attname = k
-            join pg_type y on y.oid = a.atttypid))
+            join pg_type y on y.oid = a.atttypid
+            cross join lateral (select coalesce(nullif(y.typbasetype, 0), y.oid)) b (base)))
         end;
     condition text := case when p_only_if is null then note
         else format('case when (%s) then %s else false end', p_only_if, note) end;

@@ -37,6 +37,10 @@ begin
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_source;
     select format('%I.%I', n.nspname, c.relname) into strict view_name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_conversions;
+    if exists (select from capi.source x where x.name = table_name and x.relation is null) then
+        raise exception 'an emitter has the name %', table_name using errcode = 'duplicate_object',
+            hint = 'An event is unique by the name of its source; rename the table for the moment of its first tracking.';
+    end if;
     select coalesce(array_agg(capi._destination_id(d)), '{}') into wanted
     from unnest(p_destinations) d;
 
@@ -77,16 +81,7 @@ begin
         tracked_since = case when x.tracked then x.tracked_since else at end
     where x.source = s.source;
 
-    update capi.route r set until = at
-    where r.source = s.source and r.until is null and not r.destination = any (wanted);
-    insert into capi.route (source, destination, since)
-    select s.source, w, greatest(at, (
-        select max(r.until) from capi.route r where r.source = s.source and r.destination = w
-    ))
-    from unnest(wanted) w
-    where not exists (
-        select from capi.route r where r.source = s.source and r.destination = w and r.until is null
-    );
+    perform capi._routes_save(s.source, wanted, at);
     perform capi._forget_plans();
     return s.source;
 end

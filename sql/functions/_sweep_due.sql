@@ -28,7 +28,7 @@ begin
     insert into capi.sweep (source, since, until)
     select s.source, greatest(now() - interval '8 days', s.tracked_since), now()
     from capi.source s
-    where s.tracked and not exists (select from capi.sweep w where w.source = s.source)
+    where s.tracked and s.relation is not null and not exists (select from capi.sweep w where w.source = s.source)
     on conflict do nothing;
     update capi.sweep w
     set since = greatest(now() - interval '8 days', s.tracked_since), until = now(), after_time = null, after_key = null, scanned = 0,
@@ -59,7 +59,7 @@ begin
     end if;
 
     -- The last two hours of everything.
-    for tracked in select s.source, s.tracked_since from capi.source s where s.tracked order by s.source loop
+    for tracked in select s.source, s.tracked_since from capi.source s where s.tracked and s.relation is not null order by s.source loop
         at_time := null;
         at_key := null;
         pages := 0;

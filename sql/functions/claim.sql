@@ -56,7 +56,7 @@ begin
             end if;
             select c.events, c.captured_from, c.captured_to
             into b.events, b.captured_from, b.captured_to
-            from capi._carve(p_destination, p_batch_limit) c;
+            from capi._next_events(p_destination, p_batch_limit) c;
             if b.events is null then
                 return;
             end if;

@@ -1,5 +1,5 @@
 create or replace function capi.forget(
-    source regclass,
+    source text,
     key text,
     note text default null
 ) returns jsonb
@@ -14,25 +14,23 @@ declare
     emptied bigint := 0;
     sent jsonb;
     sending bigint;
+    ids integer[] := '{}';
 begin
-    if not exists (select from capi.source s where s.relation = source) then
-        raise exception '% was never tracked', source using errcode = 'undefined_object',
-            hint = 'capi.sources lists what is.';
-    end if;
-    for tracked in select s.source as id from capi.source s where s.relation = source order by s.source loop
+    for tracked in select s.source as id from capi._named(source) s order by s.source loop
+        ids := ids || tracked.id;
         emptied := emptied + capi._forget(tracked.id, key, note);
     end loop;
     select coalesce(jsonb_object_agg(x.destination, x.n), '{}') into sent
     from (
         select d.destination, count(*) as n
-        from capi.delivery d
-        where d.source in (select s.name from capi.source s where s.relation = source)
+        from capi._delivery d
+        where d.source_id = any (ids)
             and d.key = forget.key and d.status = 'delivered'
         group by d.destination
     ) x;
     select count(*) into sending
-    from capi.delivery d
-    where d.source in (select s.name from capi.source s where s.relation = source)
+    from capi._delivery d
+    where d.source_id = any (ids)
         and d.key = forget.key and d.status = 'sending';
     return jsonb_build_object(
         'events_emptied', emptied,

@@ -15,8 +15,7 @@ as $$
 #variable_conflict use_variable
 begin
     return query
-    select f.source, f.key, capi.forget(s.relation, f.key, note)
-    from capi.find_person(field, value, country) f
-    join lateral (select distinct x.relation from capi.sources x where x.name = f.source) s on true;
+    select f.source, f.key, capi.forget(f.source, f.key, note)
+    from capi.find_person(field, value, country) f;
 end
 $$;

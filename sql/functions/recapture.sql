@@ -1,5 +1,5 @@
 create or replace function capi.recapture(
-    source regclass default null,
+    source text default null,
     keys text[] default null
 ) returns table (
     source_name text,
@@ -24,12 +24,18 @@ begin
             hint = 'select * from capi.recapture(''shop.orders'', keys => ''{42}'');';
     end if;
     for tracked in
-        select s.source as id, s.name from capi.source s
-        where s.tracked and (source is null or s.relation = source)
+        select s.source as id, s.name, s.relation is null as is_emitter from capi.source s
+        where s.tracked and (source is null or s.source in (select x.source from capi._named(source) x))
         order by s.source
     loop
         wanted := coalesce(keys, array(
             select e.key from capi.capture_error e where e.source = tracked.id and e.resolved_at is null order by e.key));
+        if tracked.is_emitter then
+            -- There is no row to read again: the application has to emit the event again.
+            update capi.capture_error e set resolved_at = clock_timestamp(), resolution = 'given_up'
+            where e.source = tracked.id and e.key = any (wanted) and e.resolved_at is null;
+            continue;
+        end if;
         select r.* into tally from capi._recapture(tracked.id, wanted, 600000) r;
         source_name := tracked.name;
         captured := tally.captured;
@@ -39,7 +45,7 @@ begin
         return next;
     end loop;
     if source is not null and tracked is null then
-        raise exception '% is not tracked', source using errcode = 'undefined_object',
+        raise exception 'this source is not tracked' using errcode = 'undefined_object',
             hint = 'capi.sources lists what is.';
     end if;
 end

@@ -17,7 +17,7 @@ declare
 begin
     for s in
         select x.* from capi.source x
-        where x.tracked and (source is null or x.relation = source)
+        where x.tracked and x.relation is not null and (source is null or x.relation = source)
         order by x.source
     loop
         source_name := s.name;

@@ -5,6 +5,8 @@ create function capi.setup(
     sidecar text default 'capi_sidecar',
     analyst text default 'capi_analyst',
     admin text default 'capi_admin',
+    emitter text default 'capi_emitter',
+    tenant text default 'capi_tenant',
     adopt boolean default false
 ) returns text
 language plpgsql
@@ -32,8 +34,8 @@ begin
                 hint = 'Identifiers are hashed as UTF-8; other encodings cannot hold the names of all customers.';
     end if;
     if not fresh then
-        execute 'select owner_role, sidecar_role, analyst_role, admin_role from capi.installation'
-        into owner, sidecar, analyst, admin;
+        execute 'select owner_role, sidecar_role, analyst_role, admin_role, emitter_role, tenant_role from capi.installation'
+        into owner, sidecar, analyst, admin, emitter, tenant;
         if exists (
             select from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where n.nspname = 'capi' and c.relname in ('installation', 'outbox')
@@ -49,7 +51,9 @@ begin
             (owner, 'Owns the schema capi: its tables, views and security definer functions.'),
             (sidecar, 'May deliver: executes the delivery functions of capi, reads no table.'),
             (analyst, 'May read the views of capi: no digests, no IP addresses, no click ids.'),
-            (admin, 'Manages destinations and tracking of capi.')
+            (admin, 'Manages destinations and tracking of capi.'),
+            (emitter, 'May hand over events with capi.emit, nothing else.'),
+            (tenant, 'Readers of one tenant of capi: what capi.grant_tenant names, nothing of the others.')
         ) r (name, comment)
     loop
         known := exists (select from pg_roles r where r.rolname = wanted.name);
@@ -98,13 +102,14 @@ begin
         where l.part = 'tables' and fresh or l.part = 'always'
         order by l.step
     loop
-        execute capi._with_roles(step.body, owner, sidecar, analyst, admin);
+        execute capi._with_roles(step.body, owner, sidecar, analyst, admin, emitter, tenant);
     end loop;
     if fresh then
         execute 'insert into capi.installation
-            (layout, instance, owner_role, sidecar_role, analyst_role, admin_role, adopted_era, timeline)
-            values ($1, coalesce($2, current_database()), $3, $4, $5, $6, capi._era(0), capi._timeline())'
-        using capi.library_version(), instance, owner, sidecar, analyst, admin;
+            (layout, instance, owner_role, sidecar_role, analyst_role, admin_role, emitter_role, tenant_role,
+                adopted_era, timeline)
+            values ($1, coalesce($2, current_database()), $3, $4, $5, $6, $7, $8, capi._era(0), capi._timeline())'
+        using capi.library_version(), instance, owner, sidecar, analyst, admin, emitter, tenant;
         execute 'insert into capi.era (era) values (capi._era(0))';
     else
         execute 'update capi.installation set layout = $1, instance = coalesce($2, instance), updated_at = now()'
@@ -117,9 +122,11 @@ begin
     execute format('set local role %I', caller);
 
     for step in select l.body from capi._layout() l where l.part = 'grants' order by l.step loop
-        execute capi._with_roles(step.body, owner, sidecar, analyst, admin);
+        execute capi._with_roles(step.body, owner, sidecar, analyst, admin, emitter, tenant);
     end loop;
     execute format('grant execute on all functions in schema capi to %I', owner);
+    -- So that capi.grant_tenant can let readers in.
+    execute format('grant %I to %I with admin option', tenant, owner);
     return format('pg_capi %s is set up', capi.library_version());
 end
 $$;

@@ -23,7 +23,7 @@ declare
 begin
     for tracked in
         select s.source as id, s.name, s.tracked_since from capi.source s
-        where s.tracked and (source is null or s.relation = source)
+        where s.tracked and s.relation is not null and (source is null or s.relation = source)
         order by s.source
     loop
         source_name := tracked.name;

@@ -22,38 +22,14 @@ declare
     id integer;
     problem text;
     advice text;
-    country text;
     keys text[] := capi._key_columns(source);
     tables regclass[];
     t regclass;
     other record;
 begin
-    if consent not in ('required', 'not_required') then
-        raise exception 'consent must be required or not_required' using errcode = 'invalid_parameter_value';
-    end if;
-    if on_error not in ('record', 'abort') then
-        raise exception 'on_error must be record or abort' using errcode = 'invalid_parameter_value',
-            hint = 'record commits the order and notes the failed capture; abort refuses the order.';
-    end if;
-    if date_order not in ('dmy', 'mdy', 'ymd') then
-        raise exception 'date_order must be dmy, mdy or ymd' using errcode = 'invalid_parameter_value',
-            hint = 'dmy says that 02/03/1997 is the second of March; without it such a date of birth is dropped.';
-    end if;
-    if hashed_phone not in ('digits', 'plus') then
-        raise exception 'hashed_phone must be digits or plus' using errcode = 'invalid_parameter_value',
-            hint = 'It says what was hashed where the phone column holds SHA-256 digests: 4930… or +4930….';
-    end if;
-    if default_country is not null then
-        country := capi.normalize('country', default_country);
-        if country is null then
-            raise exception 'default_country is no country' using errcode = 'invalid_parameter_value',
-                hint = 'Give an ISO 3166-1 code such as DE.';
-        end if;
-    end if;
-    options := jsonb_strip_nulls(jsonb_build_object(
-        'default_country', country, 'consent', consent, 'on_error', on_error,
-        'date_order', date_order, 'hashed_phone', nullif(hashed_phone, 'digits'),
-        'only_if', only_if, 'on_columns', to_jsonb(on_columns), 'also', also));
+    options := capi._row_options(default_country, consent, on_error, date_order, hashed_phone)
+        || jsonb_strip_nulls(jsonb_build_object(
+            'only_if', only_if, 'on_columns', to_jsonb(on_columns), 'also', also));
 
     -- The same validator as check_view; the first error stops.
     select format('%s%s', f.field || ': ', f.finding), f.hint into problem, advice

@@ -1,5 +1,5 @@
 create or replace function capi.withdraw(
-    source regclass,
+    source text,
     key text,
     destinations text[] default null,
     note text default null
@@ -22,13 +22,9 @@ begin
         raise exception 'destinations must name destinations or platforms' using errcode = 'invalid_parameter_value',
             hint = 'Leave them out to withdraw from all. capi.status() lists the names.';
     end if;
-    if not exists (select from capi.source s where s.relation = source) then
-        raise exception '% was never tracked', source using errcode = 'undefined_object',
-            hint = 'capi.sources lists what is.';
-    end if;
     for tracked in
         select s.source as id, array(select distinct r.destination from capi.route r where r.source = s.source) as routes
-        from capi.source s where s.relation = source order by s.source
+        from capi._named(source) s order by s.source
     loop
         insert into capi.withdrawal as w (source, key, refused, reason, note)
         values (tracked.id, key, refused, 'withdrawn', note)
@@ -36,11 +32,11 @@ begin
         -- Exceptions to everything end when everything is withdrawn.
         set refused = array(select distinct x from unnest(w.refused || excluded.refused) x
                 where not ('*' = any (excluded.refused) and x like '!%') order by x),
-            at = clock_timestamp(), by_role = session_user, note = excluded.note;
+            at = clock_timestamp(), xid = pg_current_xact_id(), by_role = session_user, note = excluded.note;
         n := n + (
             select count(*)
-            from capi.delivery d
-            where d.source = (select s.name from capi.source s where s.source = tracked.id) and d.key = withdraw.key
+            from capi._delivery d
+            where d.source_id = tracked.id and d.key = withdraw.key
                 and d.status in ('pending', 'retrying')
                 and capi._refuses(refused, d.platform, d.destination));
     end loop;

@@ -1,4 +1,5 @@
-create or replace view capi.backfills as
+create or replace view capi.backfills with (security_barrier) as
 select b.backfill, s.name as source, s.conversions_name as conversions, b.since, b.until, b.after_time as done_until,
     b.scanned, b.captured, b.waiting, b.failed, b.started_at, b.started_by, b.updated_at, b.finished_at
-from capi.backfill b join capi.source s using (source);
+from capi.backfill b join capi.source s using (source)
+where b.source in (select v.source from capi._visible v);

@@ -1,4 +1,5 @@
-create or replace view capi.sweeps as
+create or replace view capi.sweeps with (security_barrier) as
 select s.name as source, s.conversions_name as conversions, w.since, w.until, w.started_at, w.finished_at,
     w.scanned, w.missing, w.captured, w.failed, w.trouble
-from capi.sweep w join capi.source s using (source);
+from capi.sweep w join capi.source s using (source)
+where w.source in (select v.source from capi._visible v);

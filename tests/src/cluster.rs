@@ -38,6 +38,7 @@ create role app login in role shop_app;
 create role analyst login in role capi_analyst;
 create role capi login in role capi_sidecar;
 create role admin login in role capi_admin;
+create role web login in role capi_emitter;
 create role nobody login;
 create role mallory;
 ";

@@ -59,7 +59,7 @@ fn words(name: &str) -> Vec<String> {
 }
 
 /// Whether a mail address stands anywhere in the text, percent-encoded or not.
-fn holds_mail(text: &str) -> bool {
+pub(super) fn holds_mail(text: &str) -> bool {
     let text = decoded(text);
     let signs = ['@', '\u{ff20}', '\u{fe6b}'];
     text.match_indices(signs).any(|(at, sign)| {

@@ -62,6 +62,18 @@ const WORDS: &[(&str, &str)] = &[
         "the text holds control characters such as line breaks, or the name of an event what \
          nobody sees; replace them in the view",
     ),
+    (
+        "unknown_field",
+        "an emitted event had members that are no fields; capi.field lists every name, and extra \
+         properties go into custom",
+    ),
+    ("not_an_object", "an event is handed to capi.emit as a JSON object, or several in an array"),
+    (
+        "mail_address",
+        "key, name and id of an event are kept in clear; give a number of your own instead of a \
+         mail address",
+    ),
+    ("too_long", "a text has 4096 bytes at most, a name, an id or a key 256; shorten it"),
     ("wrong_shape", "the JSON has not the shape of this field; capi.field says which it has"),
     (
         "unknown_word",

@@ -21,7 +21,7 @@ use crate::{bell, gucs};
 pub(super) const CHUNK: usize = 1_000;
 
 /// What a key adds to the time budget, so that a bulk load is not cut off for its size.
-const PER_KEY: Duration = Duration::from_millis(1);
+pub(super) const PER_KEY: Duration = Duration::from_millis(1);
 
 /// Captures the conversions of all noted keys.
 pub(super) fn drain() {
@@ -51,12 +51,15 @@ fn capture_all(mut noted: Vec<(i32, Keys)>, again: Again) -> Vec<(i32, Keys)> {
 /// are completed, and events whose rows are no conversions any more are taken back.
 pub(super) fn look_again() {
     let early = pending::take_early();
-    if early.is_empty() {
+    // Noted and not drained: their event is gone with its trigger, which was dropped since.
+    let orphans = pending::take();
+    if early.is_empty() && orphans.is_empty() {
         return;
     }
     source::refresh();
     // SAFETY: as Postgres does for deferred triggers; on error the transaction's end pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    capture_all(orphans, Again::No);
     capture_all(early, Again::Yes);
     // SAFETY: pops what was pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
@@ -222,6 +225,7 @@ struct Chunk {
 
 /// Reads, normalises and writes.
 fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Chunk {
+    let seen = write::snapshot(source);
     let rows = source.read(keys).unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
     let mut vanished = Vec::new();
     if audits {
@@ -264,7 +268,7 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Ch
         let event = &k.event.event;
         (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
     });
-    let (fresh, refused) = write::write(source, &events, now);
+    let (fresh, refused) = write::write(source, &events, now, seen.as_deref());
     failed.extend(refused);
     if fresh > 0 {
         bell::mark();
@@ -298,7 +302,7 @@ pub(super) fn framed<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Puts failures on record; if even that fails, counts and logs them. The order commits.
-fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
+pub(super) fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
     // As long again as the captures themselves: each try may wait for a lock.
     let until = deadline + gucs::time_budget();
     // A key has one open record; one order everywhere, as above.
@@ -307,9 +311,14 @@ fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
     let Some(owner) = source::owner() else { return };
     for part in failed.chunks(CHUNK) {
         record_or_halve(owner, id, part, until);
-        if !tried(|| write::count(owner, part.len())) {
-            pgrx::log!("capi: source {id}: {} failed captures are not counted", part.len());
-        }
+        count(part.len());
+    }
+}
+
+/// Counts failed captures.
+pub(super) fn count(failed: usize) {
+    if source::owner().is_some_and(|owner| !tried(|| write::count(owner, failed))) {
+        pgrx::log!("capi: {failed} failed captures are not counted");
     }
 }
 
@@ -367,7 +376,7 @@ fn tried(work: impl FnOnce()) -> bool {
     }
 }
 
-fn refuse_order(failed: &Failed) -> ! {
+pub(super) fn refuse_order(failed: &Failed) -> ! {
     Error::Refused { field: failed.field.unwrap_or("row"), reason: failed.reason.clone() }.raise()
 }
 

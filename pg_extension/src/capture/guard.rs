@@ -73,6 +73,17 @@ impl Failure {
         }
     }
 
+    /// Whether the server knows a way out. Of the errors that say "out of memory", those of a full
+    /// table in shared memory do, such as that of the locks: they name the setting that is too
+    /// small. A backend without memory has no hint.
+    fn has_hint(&self) -> bool {
+        match self.0.as_ref() {
+            CaughtError::PostgresError(e)
+            | CaughtError::ErrorReport(e)
+            | CaughtError::RustPanic { ereport: e, .. } => e.hint().is_some(),
+        }
+    }
+
     /// The message, only where it can name nothing but objects: of missing rights, tables and
     /// functions.
     pub(super) fn harmless_message(&self) -> Option<String> {
@@ -98,8 +109,8 @@ impl Failure {
             PgSqlErrorCode::ERRCODE_QUERY_CANCELED
             | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
             | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
-            | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
-            | PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY => true,
+            | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED => true,
+            PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY => !self.has_hint(),
             PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE => serializable,
             _ => false,
         }

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use pgrx::JsonB;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
@@ -16,6 +17,7 @@ use source::Stretch;
 
 pub(crate) mod clock;
 mod drain;
+mod emit;
 mod forgotten;
 pub(crate) mod guard;
 mod pending;
@@ -54,6 +56,13 @@ fn _capture<'a>(
     drain::drain();
     // The result of an AFTER trigger is ignored.
     Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
+}
+
+/// Puts an event that has no row, or several in an array, into the outbox, and says what became of
+/// each. An emitter is named where there are several.
+#[pg_extern(volatile, name = "emit")]
+fn emit_event(event: Option<JsonB>, source: default!(Option<&str>, "NULL")) -> Option<JsonB> {
+    event.map(|JsonB(event)| JsonB(emit::emit(event, source)))
 }
 
 /// Captures one row of a source and rolls it back; returns what went wrong, or null.

@@ -25,7 +25,12 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) version: i32,
     pub(super) era: i64,
+    /// Whether rows of a table are captured.
     pub(super) tracked: bool,
+    /// Whether events without a row are taken.
+    pub(super) emits: bool,
+    /// Roles that may emit here; anybody who may call `capi.emit` where there are none.
+    callers: Vec<String>,
     /// Whether an error of capture aborts the order.
     pub(super) abort: bool,
     pub(super) options: Options,
@@ -72,6 +77,8 @@ enum Form {
 }
 
 thread_local! {
+    /// Emitters by the name that a caller gave.
+    static EMITTERS: RefCell<HashMap<Option<String>, i32>> = RefCell::new(HashMap::new());
     static SOURCES: RefCell<HashMap<i32, Rc<Source>>> = RefCell::new(HashMap::new());
     /// Relations whose change makes the cache stale: `capi.source` and the views.
     static WATCHED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
@@ -109,6 +116,7 @@ pub(super) fn invalidate_everywhere() {
 pub(super) fn refresh() {
     if STALE.replace(false) {
         SOURCES.with_borrow_mut(HashMap::clear);
+        EMITTERS.with_borrow_mut(HashMap::clear);
         WATCHED.with_borrow_mut(Vec::clear);
     }
 }
@@ -130,6 +138,24 @@ pub(super) fn get(id: i32) -> Option<Rc<Source>> {
     let source = Rc::new(source);
     WATCHED.with_borrow_mut(|watched| watched.extend([sources, view]));
     SOURCES.with_borrow_mut(|sources| sources.insert(id, Rc::clone(&source)));
+    Some(source)
+}
+
+/// The emitter of this name, or without a name the only one.
+pub(super) fn emitter(name: Option<&str>) -> Option<Rc<Source>> {
+    let name = name.map(str::to_owned);
+    if let Some(id) = EMITTERS.with_borrow(|known| known.get(&name).copied()) {
+        return get(id);
+    }
+    let query = "select array_agg(s.source) from capi.source s
+        where s.relation is null and case when $1 is null then s.tracked else s.name = $1 end";
+    let found = as_role(owner()?, || {
+        Spi::get_one_with_args::<Vec<i32>>(query, &[name.clone().into()])
+            .unwrap_or_else(|e| pgrx::error!("emitters cannot be read: {e}"))
+    });
+    let [id] = found?[..] else { return None };
+    let source = get(id)?;
+    EMITTERS.with_borrow_mut(|known| known.insert(name, id));
     Some(source)
 }
 
@@ -197,7 +223,10 @@ fn load(
     let missing = || spi::Error::InvalidPosition;
     let options = row.get::<JsonB>(4)?.ok_or_else(missing)?.0;
     let key_columns = row.get::<Vec<String>>(5)?.ok_or_else(missing)?;
-    let view = row.get::<pg_sys::Oid>(6)?.ok_or_else(missing)?;
+    let view = row.get::<pg_sys::Oid>(6)?;
+    let is_emitter = view.is_none();
+    // Of an emitter nothing is read; what has rights of its own here stands for the view.
+    let view = view.or_else(|| relation_oid("source")).ok_or_else(missing)?;
     let Some(view_name) = qualified_name(view) else { Error::ViewGone.raise() };
     // Reading the catalog with a query would cost a new backend more than everything else here.
     // SAFETY: the view exists, see above; the lock is the one that reading it takes.
@@ -245,11 +274,16 @@ fn load(
     };
     let many = Reading::of(select(&shape, &expressions, &view_name));
     let one = select_one(&shape, &expressions, &view_name).map(Reading::of);
+    let tracked = row.get::<bool>(3)?.ok_or_else(missing)?;
     let source = Source {
         id,
         name: row.get::<String>(1)?.ok_or_else(missing)?,
         version: row.get::<i32>(2)?.ok_or_else(missing)?,
-        tracked: row.get::<bool>(3)?.ok_or_else(missing)?,
+        tracked: tracked && !is_emitter,
+        emits: tracked && is_emitter,
+        callers: options.get("callers").and_then(Value::as_array).map_or_else(Vec::new, |names| {
+            names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }),
         abort: options.get("on_error").and_then(Value::as_str) == Some("abort"),
         options: Options::from_json(&options),
         view_owner,
@@ -409,6 +443,20 @@ pub(super) struct Identity {
 }
 
 impl Source {
+    /// Whether the current user may emit here.
+    pub(super) fn may_emit(&self) -> bool {
+        self.callers.is_empty()
+            || self.callers.iter().any(|name| {
+                let Ok(name) = std::ffi::CString::new(name.as_str()) else { return false };
+                // SAFETY: look-ups by a valid name; a role that is gone is InvalidOid.
+                unsafe {
+                    let role = pg_sys::get_role_oid(name.as_ptr(), true);
+                    role != pg_sys::InvalidOid
+                        && pg_sys::has_privs_of_role(pg_sys::GetUserId(), role)
+                }
+            })
+    }
+
     /// Reads what makes the events of a stretch of rows, in the order of time and key.
     pub(super) fn stretch(&self, of: &Stretch<'_>) -> Result<Vec<Identity>, spi::Error> {
         let key = match &self.shape {

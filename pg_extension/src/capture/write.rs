@@ -14,7 +14,7 @@ use std::thread::LocalKey;
 
 use super::clock;
 use super::guard::as_role;
-use super::source::Source;
+use super::source::{self, Source};
 
 /// An event with the key of its row.
 pub(super) struct Keyed {
@@ -133,22 +133,26 @@ const INSERT_TYPES: [pg_sys::Oid; 18] = [
 /// What holds the keys that were not new.
 const EXISTING: &str = "
 select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false),
-    coalesce(w.refused, o.refused), o.refused, w.note is distinct from 'the row says so' and w.at is not null
+    coalesce(w.refused, o.refused), o.refused, w.note is distinct from 'the row says so' and w.at is not null,
+    coalesce(o.source <> $2 and exists (select from capi.source x where x.source = o.source and x.tracked), false)
 from capi.event_key k
 left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
 left join capi.withdrawal w on w.source = o.source and w.key = o.key and w.at >= o.captured_at
 where k.hash = any ($1)";
 
 /// Consent that has changed since the capture; a person once forgotten stays so. Where somebody
-/// has withdrawn by call, the row can refuse more and give nothing back.
+/// has withdrawn by call, or in a transaction that this one's reading of the row ($5) did not see,
+/// the row can refuse more and give nothing back.
 const WITHDRAW: &str = "
 insert into capi.withdrawal as w (source, key, refused, reason, note)
 values ($1, $2, $3, 'withdrawn', 'the row says so')
 on conflict (source, key) do update
-set refused = case when w.note = excluded.note or w.at < $4 then excluded.refused
+set refused = case when w.at < $4 or w.note = excluded.note
+            and (w.xid = pg_current_xact_id() or coalesce(pg_visible_in_snapshot(w.xid, $5::pg_snapshot), true))
+        then excluded.refused
         else array(select distinct x from unnest(w.refused || excluded.refused) x
             where x not like '!%' or x = any (w.refused) and x = any (excluded.refused) order by x) end,
-    at = clock_timestamp(), by_role = session_user,
+    at = clock_timestamp(), xid = pg_current_xact_id(), by_role = session_user,
     note = case when w.note = excluded.note or w.at < $4 then excluded.note else w.note end
 where w.reason <> 'forgotten'";
 
@@ -236,7 +240,14 @@ struct Columns {
 
 /// Writes events as the schema's owner; returns how many are new, and those that the rules of
 /// uniqueness refuse.
-pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp) -> (usize, Vec<Failed>) {
+///
+/// `seen` is a snapshot that the rows were read after, see [`snapshot`].
+pub(super) fn write(
+    source: &Source,
+    events: &[Keyed],
+    now: Timestamp,
+    seen: Option<&str>,
+) -> (usize, Vec<Failed>) {
     let columns: Vec<Columns> = events.iter().map(|e| Columns::of(source, e)).collect();
     as_role(source.owner, || {
         Spi::connect_mut(|client| {
@@ -247,11 +258,21 @@ pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp) -> (usize
                 .filter(|(_, column)| !fresh.contains(&(column.hash, column.key_hash)))
                 .collect();
             let failed =
-                if known.is_empty() { Vec::new() } else { existing(client, source, &known)? };
+                if known.is_empty() { Vec::new() } else { existing(client, source, &known, seen)? };
             Ok((fresh.len(), failed))
         })
     })
     .unwrap_or_else(|e: spi::Error| pgrx::error!("outbox cannot be written: {e}"))
+}
+
+/// The snapshot before a view is read, where anybody has ever withdrawn consent: what the row says
+/// is older than a withdrawal that it does not show.
+pub(super) fn snapshot(source: &Source) -> Option<String> {
+    if !source::has_pages("withdrawal") {
+        return None;
+    }
+    as_role(source.owner, || Spi::get_one::<String>("select pg_current_snapshot()::text"))
+        .unwrap_or_else(|e| pgrx::error!("snapshot cannot be read: {e}"))
 }
 
 fn insert(
@@ -350,11 +371,13 @@ fn existing(
     client: &mut SpiClient<'_>,
     source: &Source,
     known: &[(&Keyed, &Columns)],
+    seen: Option<&str>,
 ) -> Result<Vec<Failed>, spi::Error> {
     let hashes: Vec<Uuid> = known.iter().map(|(_, c)| Uuid::from_bytes(c.hash)).collect();
     let mut held = HashMap::new();
-    let found =
-        run_kept(&EXISTING_PLAN, client, EXISTING, &[pg_sys::UUIDARRAYOID], &[hashes.into()])?;
+    let types = [pg_sys::UUIDARRAYOID, pg_sys::INT4OID];
+    let args = [hashes.into(), source.id.into()];
+    let found = run_kept(&EXISTING_PLAN, client, EXISTING, &types, &args)?;
     for row in found {
         if let (Some(hash), Some(key_hash), Some(event), Some(captured_at), Some(mine)) = (
             row.get::<Uuid>(1)?,
@@ -367,21 +390,26 @@ fn existing(
             // By call: only a row that says something new is heard.
             let first = row.get::<bool>(8)?.unwrap_or(false).then(|| row.get::<Vec<String>>(7));
             let first = first.transpose()?.flatten();
-            held.insert(*hash.as_bytes(), (key_hash, event, captured_at, mine, refused, first));
+            let elsewhere = row.get::<bool>(9)?.unwrap_or(false);
+            let known = (key_hash, event, captured_at, mine, refused, first, elsewhere);
+            held.insert(*hash.as_bytes(), known);
         }
     }
     let mut failed = Vec::new();
     for (keyed, column) in known {
-        let Some((key_hash, event, captured_at, mine, refused, first)) = held.get(&column.hash)
+        let Some((key_hash, event, captured_at, mine, refused, first, elsewhere)) =
+            held.get(&column.hash)
         else {
             continue;
         };
-        if *key_hash != column.key_hash {
+        if *key_hash != column.key_hash || *elsewhere {
+            // Another row's, or the same row's through another view that is tracked, too.
+            let other = if *key_hash == column.key_hash { "view" } else { "row" };
             failed.push(Failed {
                 key: keyed.key.clone(),
                 event_name: Some(keyed.event.event.event_name.clone()),
                 sqlstate: "23505".into(),
-                reason: "event_id_of_another_row".into(),
+                reason: format!("event_id_of_another_{other}"),
                 field: Some("event_id"),
             });
         } else if *mine {
@@ -410,7 +438,13 @@ fn existing(
             client.update(
                 WITHDRAW,
                 None,
-                &[source.id.into(), keyed.key.as_str().into(), now.into(), (*captured_at).into()],
+                &[
+                    source.id.into(),
+                    keyed.key.as_str().into(),
+                    now.into(),
+                    (*captured_at).into(),
+                    seen.into(),
+                ],
             )?;
         }
     }

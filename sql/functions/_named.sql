@@ -1,0 +1,20 @@
+-- The sources of this name: an emitter, or every view of a table, by the name in capi.sources or by
+-- the table's name with its schema.
+create or replace function capi._named(
+    p_source text
+) returns setof capi.source
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query select s.* from capi.source s where s.name = p_source order by s.source;
+    if not found then
+        return query select s.* from capi.source s where s.relation = to_regclass(p_source) order by s.source;
+    end if;
+    if not found then
+        raise exception 'there is no source of this name' using errcode = 'undefined_object',
+            hint = 'capi.sources lists the tables and emitters that are tracked; a table is named with its schema.';
+    end if;
+end
+$$;

@@ -1,0 +1,5 @@
+create or replace view capi.capture_errors with (security_barrier) as
+select s.name as source, s.conversions_name as conversions, e.error, e.key, e.event_name, e.sqlstate, e.reason, e.field,
+    e.times, e.first_at, e.last_at, e.resolved_at, e.resolution
+from capi.capture_error e join capi.source s using (source)
+where e.source in (select v.source from capi._visible v);
