@@ -418,6 +418,7 @@ async fn the_books_notice_what_is_wrong() {
     let stage = Stage::set().await;
     stage.to_platform.order(When::After, Then::Cut);
     let _sidecar = stage.sidecar();
+    stage.to_platform.until(1).await;
     stage.settle().await;
     let sound = stage.books().await;
     assert_eq!(sound.wrong(), Vec::<String>::new());
@@ -432,7 +433,7 @@ async fn the_books_notice_what_is_wrong() {
     assert_eq!(silent.len(), FIRST as usize, "{silent:?}");
     let lost =
         wrong("delete from capi.receipt where event = (select min(id) from capi.outbox)").await;
-    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(lost.iter().any(|line| line.ends_with("has 0 receipts ")), "{lost:?}");
     let never = wrong("update capi.outbox set event_id = 'never-sent' where id = (select max(id) from capi.outbox)").await;
     assert!(never.iter().any(|line| line == "lost: never-sent"), "{never:?}");
 }
