@@ -31,11 +31,15 @@ impl Sidecar {
 
     /// Starts one with further variables, which win.
     pub fn start_with(database: &Database, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(database.cluster().folder(), &database.url("capi"), variables)
+    }
+
+    /// Starts one that connects to this address and logs into this folder.
+    pub fn start_at(folder: &Path, url: &str, variables: &[(&str, &str)]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let log = database.cluster().folder().join(format!("sidecar-{number}.log"));
+        let log = folder.join(format!("sidecar-{number}.log"));
         let file = File::create(&log).expect("a log file");
-        let url = database.url("capi");
         let mut command = Command::new(program());
         command
             .env_clear()

@@ -1,4 +1,5 @@
-//! Exactly once, whatever many sessions do to many tables at the same time, and whoever is killed.
+//! Exactly once, whatever many sessions do to many tables at the same time, and whoever is killed: from
+//! the row to the platform.
 //!
 //! `CAPI_TORTURE_SEED` repeats a run as far as concurrency lets it; `CAPI_TORTURE_SECONDS` is how
 //! long it rages in all: `make torture SECONDS=600`.
@@ -9,10 +10,12 @@ use std::time::Duration;
 use capi_tests::chance::Chance;
 use capi_tests::cluster::Cluster;
 use capi_tests::database::Database;
+use capi_tests::platform::Platform;
+use capi_tests::torture::delivery::{self, Mortal};
 use capi_tests::torture::{self, Tally, Violence};
 
 /// What must have happened, or the test proves nothing of it.
-const KINDS: [&str; 29] = [
+const KINDS: [&str; 30] = [
     "read committed",
     "repeatable read",
     "serializable",
@@ -42,6 +45,7 @@ const KINDS: [&str; 29] = [
     "prepared and rolled back",
     "prepared and left",
     "transactions",
+    "sidecar killed",
 ];
 
 /// What must have happened in the second half.
@@ -64,16 +68,24 @@ async fn the_outbox_equals_the_view_after_everything() {
     let seconds = number("CAPI_TORTURE_SECONDS").unwrap_or(36);
     println!("torture: CAPI_TORTURE_SEED={seed} CAPI_TORTURE_SECONDS={seconds}");
     let mut shop = Database::on(cluster).await;
-    torture::prepare(&shop).await;
+    let platform = Platform::start().await;
+    torture::prepare(&shop, platform.endpoint()).await;
     let half = Duration::from_secs(seconds.div_ceil(2));
     for (violence, kinds) in [(Violence::None, &KINDS[..]), (Violence::Kills, &BLOWS[..])] {
         let tally = Tally::default();
+        delivery::trouble(&platform).await;
+        let sidecar = Mortal::start(&shop, Chance::new(seed ^ 0xDEAD), &tally);
         torture::rage(&mut shop, seed, half, violence, &tally).await;
+        sidecar.end().await;
         let (on_record, lost) = torture::unswept(&shop).await;
-        let wrong = torture::balance(&shop).await;
+        let mut wrong = torture::balance(&shop).await;
+        let (undelivered, doubles) = delivery::balance(&shop, &platform).await;
+        wrong.extend(undelivered);
+        let delivered =
+            shop.count("select count(*) from capi.receipt where status = 'delivered'").await;
         let events = shop.line("select count(*), (select count(*) from torture.gone), (select count(*) from capi.capture_error) from capi.outbox").await;
         println!(
-            "torture, {violence:?}: events|gone rows|capture errors {events}; before the sweep {on_record} missing on record, {} not\n    {}",
+            "torture, {violence:?}: events|gone rows|capture errors {events}; before the sweep {on_record} missing on record, {} not; delivered {delivered}, of these {doubles} twice and on record\n    {}",
             lost.len(),
             tally.lines().join(", ")
         );

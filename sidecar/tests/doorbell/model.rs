@@ -409,7 +409,7 @@ impl State {
                 go("sidecar: give the ringer's lock back", &|next, sidecar| {
                     next.locks[RINGER].release(who);
                     sidecar.at = Life::ArmsLeavingGate;
-                })
+                });
             }
             Life::ArmsLeavingGate => go("sidecar: give the gate back", &|next, sidecar| {
                 next.locks[GATE].release(who);

@@ -1,5 +1,5 @@
-//! The torture of the capture: random transactions of many sessions on tables of every kind, random
-//! kills, and the books afterwards.
+//! The torture: random transactions of many sessions on tables of every kind, a sidecar that is killed
+//! again and again, random kills of sessions and server, and the books afterwards.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use crate::chance::Chance;
 use crate::database::{Database, Trouble};
 use crate::patience::eventually;
 
+pub mod delivery;
 mod session;
 
 /// Tables, views, triggers and books.
@@ -62,9 +63,9 @@ struct Shared {
     tally: Tally,
 }
 
-/// Makes the tables and tracks them.
-pub async fn prepare(database: &Database) {
-    database.run(SCHEMA).await;
+/// Makes the tables and tracks them, with the platform at this address.
+pub async fn prepare(database: &Database, endpoint: &str) {
+    database.run(&SCHEMA.replace("{endpoint}", endpoint)).await;
 }
 
 /// Lets the workers loose for some time and resolves what they left prepared.

@@ -63,20 +63,20 @@ create constraint trigger zz_at_commit after insert on torture.orders deferrable
     for each row execute function torture.at_commit();
 
 create view torture.order_conversions as
-select o.id, 'Purchase' as event_name, 'order-' || o.id as event_id, o.paid_at as event_time, 'website' as action_source,
+select o.id, 'Purchase' as event_name, 'order-' || o.id as event_id, o.paid_at as event_time, 'website' as action_source, 'https://shop.example.com/' as event_source_url,
     case when o.mood = 'broken' then o.total / 0 else o.total end as value, 'EUR' as currency, o.email, o.consent,
     (select jsonb_agg(jsonb_build_object('id', l.sku)) from torture.lines l where l.order_id = o.id) as contents
 from torture.orders o where o.paid_at is not null;
 create view torture.parted_conversions as
 select p.region, p.number, 'Purchase' as event_name, 'parted-' || p.region || p.number as event_id, p.paid_at as event_time,
-    'website' as action_source, p.total as value, 'USD' as currency, p.email, p.consent
+    'website' as action_source, 'https://shop.example.com/' as event_source_url, p.total as value, 'USD' as currency, p.email, p.consent
 from torture.parted p where p.paid_at is not null;
 create view torture.family_conversions as
-select f.id, 'Purchase' as event_name, 'family-' || f.id as event_id, f.paid_at as event_time, 'website' as action_source,
+select f.id, 'Purchase' as event_name, 'family-' || f.id as event_id, f.paid_at as event_time, 'website' as action_source, 'https://shop.example.com/' as event_source_url,
     f.total as value, 'GBP' as currency, f.email, f.consent
 from torture.family f where f.paid_at is not null;
 create view torture.word_conversions as
-select w.word, 'Purchase' as event_name, 'word-' || w.word as event_id, w.paid_at as event_time, 'website' as action_source,
+select w.word, 'Purchase' as event_name, 'word-' || w.word as event_id, w.paid_at as event_time, 'website' as action_source, 'https://shop.example.com/' as event_source_url,
     w.total as value, 'PLN' as currency, w.email, w.consent
 from torture.words w where w.paid_at is not null;
 
@@ -112,7 +112,11 @@ select e.source, e.key, exists (
 from torture.expected e
 where not exists (select from torture.found f where (f.source, f.key) = (e.source, e.key));
 
-select capi.track('torture.orders', conversions => 'torture.order_conversions', also => '{"torture.lines": "order_id"}');
-select capi.track('torture.parted', conversions => 'torture.parted_conversions');
-select capi.track('torture.family', conversions => 'torture.family_conversions');
-select capi.track('torture.words', conversions => 'torture.word_conversions');
+select capi.create_destination('torture', platform => 'meta', settings => '{"pixel_id": "1234567890", "endpoint": "{endpoint}"}',
+    credential => 'META_TOKEN');
+select capi.resume('torture');
+select capi.track('torture.orders', conversions => 'torture.order_conversions', destinations => '{torture}',
+    also => '{"torture.lines": "order_id"}');
+select capi.track('torture.parted', conversions => 'torture.parted_conversions', destinations => '{torture}');
+select capi.track('torture.family', conversions => 'torture.family_conversions', destinations => '{torture}');
+select capi.track('torture.words', conversions => 'torture.word_conversions', destinations => '{torture}');

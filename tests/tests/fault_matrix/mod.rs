@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use capi_tests::database::Database;
 use capi_tests::matrix::{Books, FIRST, LATER, Stage};
 use capi_tests::tap::{Then, When};
+use tokio::runtime::Builder;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_blocking;
 
 mod copies;
 mod platform;
@@ -309,8 +310,14 @@ async fn happen(fault: Fault) -> Books {
 
 /// Runs a cell; the other half of the pair tells what is wrong.
 async fn run(cell: &'static Cell) -> (Books, Vec<String>) {
-    // A panic is the cell's result and not the end of the others.
-    match spawn_local(happen(cell.fault)).await {
+    // A thread and a runtime of its own: what blocks in one cell, such as starting a server, must not
+    // hold up another one. A panic is the cell's result and not the end of the others.
+    let happened = spawn_blocking(|| {
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
+        runtime.block_on(happen(cell.fault))
+    });
+    match happened.await {
         Ok(books) => {
             let mut wrong = books.wrong();
             let least = usize::try_from(FIRST).expect("a number");
@@ -339,14 +346,9 @@ fn down_for() -> Option<Duration> {
     Some(Duration::from_secs_f64(minutes * 60.0))
 }
 
+#[expect(clippy::print_stdout, reason = "the matrix is for whoever runs it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cell_keeps_the_promises() {
-    // On this thread alone: waiting for conditions cannot move between threads.
-    LocalSet::new().run_until(run_all()).await;
-}
-
-#[expect(clippy::print_stdout, reason = "the matrix is for whoever runs it")]
-async fn run_all() {
     let only = std::env::var("CAPI_FAULT_CELLS").unwrap_or_default();
     let began = Instant::now();
     let room = Arc::new(Semaphore::new(AT_ONCE));
@@ -355,7 +357,7 @@ async fn run_all() {
     let running: Vec<_> = chosen
         .map(|cell| {
             let room = room.clone();
-            let task = spawn_local(async move {
+            let task = tokio::spawn(async move {
                 let _place = room.acquire().await.expect("open");
                 run(cell).await
             });
@@ -418,6 +420,7 @@ async fn the_books_notice_what_is_wrong() {
     let stage = Stage::set().await;
     stage.to_platform.order(When::After, Then::Cut);
     let _sidecar = stage.sidecar();
+    stage.to_platform.until(1).await;
     stage.settle().await;
     let sound = stage.books().await;
     assert_eq!(sound.wrong(), Vec::<String>::new());
@@ -432,7 +435,7 @@ async fn the_books_notice_what_is_wrong() {
     assert_eq!(silent.len(), FIRST as usize, "{silent:?}");
     let lost =
         wrong("delete from capi.receipt where event = (select min(id) from capi.outbox)").await;
-    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(lost.iter().any(|line| line.ends_with("has 0 receipts ")), "{lost:?}");
     let never = wrong("update capi.outbox set event_id = 'never-sent' where id = (select max(id) from capi.outbox)").await;
     assert!(never.iter().any(|line| line == "lost: never-sent"), "{never:?}");
 }

@@ -2,7 +2,7 @@
 
 use capi_tests::matrix::{Books, Stage};
 use capi_tests::patience::eventually;
-use capi_tests::shop::resume;
+use capi_tests::shop::{resume, until_settled};
 use capi_tests::tap::{Then, When};
 use serde_json::json;
 
@@ -36,12 +36,13 @@ pub(super) async fn down() -> Books {
         if failed.parse::<u32>().is_ok_and(|failed| failed >= 3) { Ok(()) } else { Err(failed) }
     })
     .await;
-    if let Some(time) = super::down_for() {
-        // No waiting for something: the length of the fault.
-        tokio::time::sleep(time).await;
-    }
+    let time = super::down_for().unwrap_or_default();
+    // No waiting for something: the length of the fault.
+    tokio::time::sleep(time).await;
     let endpoint = stage.platform.endpoint().to_owned();
     stage.to_platform.reopen(&endpoint).await;
+    // What failed all the time waits about as long again, at most ten minutes.
+    until_settled(&stage.shop, 60 + (2 * time.as_secs()).min(620)).await;
     stage.settle().await;
     stage.books().await
 }

@@ -67,9 +67,9 @@ pub(super) async fn inside(
 /// Frozen with its request under way; another one sends the same events; then it goes on.
 pub(super) async fn frozen() -> Books {
     let stage = Stage::set().await;
-    stage.platform.fault(json!({"kind": "latency", "ms": 500, "times": 1})).await;
+    stage.to_platform.order(When::After, Then::Hold);
     let frozen = stage.sidecar();
-    stage.until_requested(1).await;
+    stage.to_platform.until(1).await;
     frozen.signal("STOP");
     let _other = stage.sidecar();
     stage.settle().await;
