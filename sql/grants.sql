@@ -36,11 +36,8 @@ grant execute on function
     capi.alert_told(bigint, text, boolean)
 to capi_sidecar;
 
-grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.era,
-    capi.source_version, capi.sweeps, capi.backfills, capi.pixel_coverage
-    capi.source_version, capi.sweeps, capi.backfills, capi.alerts
-grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.capture_errors, capi.era,
-    capi.source_version, capi.sweeps, capi.backfills
+grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.capture_errors,
+    capi.era, capi.source_version, capi.sweeps, capi.backfills, capi.alerts, capi.pixel_coverage
 to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal, capi.tenant_reader to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
