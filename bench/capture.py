@@ -20,6 +20,10 @@ import statistics
 import subprocess
 import time
 
+import capture_report
+import first_capture
+import instructions
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CUSTOMERS, OLD_ORDERS = 10_000, 100_000
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -64,7 +68,9 @@ def make_base(orders):
 
 
 def make(name, variant):
-    """A database of the base with one variant at work in it."""
+    """A database of the base with one variant at work in it, where there is none yet."""
+    if sql("postgres", f"select 1 from pg_database where datname = '{name}'"):
+        return
     sql("postgres", f"create database {name} template base")
     if variant == "tracked":
         sql(
@@ -146,17 +152,17 @@ def median(found, name, key):
 
 
 def commit(options):
-    variants = {"untracked": "untracked", "constant": "constant", "hand": "hand", "tracked": "tracked"}
-    for name, variant in variants.items():
-        make(name, variant)
+    for name in COMMIT_VARIANTS:
+        make(name, name)
+    counted = {name: events(name) for name in PAYLOADS}
     commits = Commits(options.folder, 8, 100 if options.quick else 1_500)
 
     def measure(name):
         sql(name, "checkpoint")
         return commits.run(name)
 
-    found = interleaved(variants, options.rounds, measure)
-    check(options, commits.clients * commits.each)
+    found = interleaved(COMMIT_VARIANTS, options.rounds, measure)
+    check(commits.clients * commits.each * (options.rounds + 1), counted)
     return {
         "clients": 8, "orders_per_run": commits.clients * commits.each, "runs": found,
         "ratios": {
@@ -165,7 +171,49 @@ def commit(options):
                 "backend_cpu_above_untracked": above(found, "tracked", other),
             }
             for other in ("constant", "hand", "untracked")
-        },
+        } | {"untracked to hand": {"throughput": ratios(found, "untracked", "hand", "tps")}},
+    }
+
+
+COMMIT_VARIANTS = ("untracked", "constant", "hand", "tracked")
+
+
+def count_instructions(options):
+    """One client, one order after the other."""
+    for name in COMMIT_VARIANTS:
+        make(name, name)
+    script = pathlib.Path(options.folder, "order.sql")
+    script.write_text(ORDER)
+    return instructions.measure(COMMIT_VARIANTS, options.folder, script) or {"counted_by": None}
+
+
+def first(options):
+    """The first capture of a new backend, above later ones; and what ten orders add to its memory."""
+    shops = {"tracked": "first_tracked", "untracked": "first_untracked"}
+    for variant, name in shops.items():
+        make(name, variant)
+        first_capture.psql(name, first_capture.SETUP)
+    above_later = {name: [] for name in shops}
+    for n in range(5 + (20 if options.quick else 150)):
+        for name, database in shops.items():
+            took = first_capture.times(database, n)
+            if n >= 5:      # the first rounds warm up
+                above_later[name].append(took[0] - statistics.median(took[1:]))
+
+    def added(database):
+        rows = first_capture.memory(database)
+        return (rows[-1]["Anonymous"] - rows[0]["Anonymous"]) / 1024
+
+    memory = [added(shops["tracked"]) - added(shops["untracked"]) for _ in range(5)]
+    tenths = statistics.quantiles(above_later["tracked"], n=10)
+    return {
+        "rounds": len(above_later["tracked"]),
+        # Of single backends: the tenths at both ends are left out.
+        "above_later_ms": {"median": round(statistics.median(above_later["tracked"]), 2),
+                           "low": round(tenths[0], 2), "high": round(tenths[-1], 2)},
+        "untracked_above_later_ms": round(statistics.median(above_later["untracked"]), 2),
+        "memory_mb": {"median": round(statistics.median(memory), 2), "low": round(min(memory), 2),
+                      "high": round(max(memory), 2)},
     }
 
 
@@ -177,16 +225,22 @@ def above(found, of, to):
     return round((median(found, of, "backend_us") - base) / (median(found, to, "backend_us") - base), 2)
 
 
-def check(options, per_run):
+PAYLOADS = {"hand": "bench.outbox", "tracked": "capi.outbox"}
+
+
+def events(database):
+    return int(sql(database, f"select count(*) from {PAYLOADS[database]}"))
+
+
+def check(wanted, before):
     """Every order has become one event, in both payload variants; else nothing was measured."""
-    wanted = per_run * (options.rounds + 1)
-    for database, table in (("hand", "bench.outbox"), ("tracked", "capi.outbox")):
-        got = int(sql(database, f"select count(*) from {table}"))
+    for database, count in before.items():
+        got = events(database) - count
         if got != wanted:
             raise SystemExit(f"{database}: {got} events of {wanted} orders")
     print("  bytes per event: " + ", ".join(
         database + " " + sql(database, f"select avg(pg_column_size(o))::int from (select * from {table} limit 1000) o")
-        for database, table in (("hand", "bench.outbox"), ("tracked", "capi.outbox"))))
+        for database, table in PAYLOADS.items()))
 
 
 MODES = {
@@ -367,17 +421,15 @@ def copy(options):
     each = [a / b for a, b in zip(added["capi"], added["set"])]
 
     def bytes_per_order(key):
-        return round((median(found, "capi", key) - median(found, "plain", key)) * 1024 / orders, 1)
+        each = [(a[key] - b[key]) * 1024 / orders for a, b in zip(found["capi"], found["plain"])]
+        return {"median": round(statistics.median(each), 1), "low": round(min(each), 1), "high": round(max(each), 1)}
 
     return {
         "orders": orders, "runs": found,
         "added_seconds": {name: round(statistics.median(values), 3) for name, values in added.items()},
         "ratios": {"added by capi to added by set": {"time": {
             "median": round(statistics.median(each), 3), "low": round(min(each), 3), "high": round(max(each), 3)}}},
-        "bytes_per_order_above_plain": {
-            "noting keys, after the COPY of the orders": bytes_per_order("noted_kb"),
-            "peak of the whole commit": bytes_per_order("peak_kb"),
-        },
+        "bytes_per_order": {"noted": bytes_per_order("noted_kb"), "peak": bytes_per_order("peak_kb")},
     }
 
 
@@ -411,39 +463,13 @@ def flush_us(folder):
     return round(statistics.median(took) * 1e6)
 
 
-def span(ratio):
-    return f"**{ratio['median']:.2f}** | {ratio['low']:.2f} to {ratio['high']:.2f}"
-
-
-def tables(results):
-    for part, result in results.items():
-        if part in ("commit", "bell"):
-            print("\n| variant | orders per second, median | lowest to highest | backend, microseconds per order |")
-            print("|---|--:|--:|--:|")
-            for name, runs in result["runs"].items():
-                tps = [run["tps"] for run in runs]
-                print(f"| {name} | {statistics.median(tps):,.0f} | {min(tps):,.0f} to {max(tps):,.0f} "
-                      f"| {median(result['runs'], name, 'backend_us'):.0f} |")
-        elif part == "copy":
-            print("\n| variant | seconds, median | of these the commit | private memory at its peak, MB |")
-            print("|---|--:|--:|--:|")
-            for name in result["runs"]:
-                print(f"| {name} | {median(result['runs'], name, 'seconds'):.2f} "
-                      f"| {median(result['runs'], name, 'commit_s'):.2f} | {median(result['runs'], name, 'peak_kb') / 1024:.1f} |")
-            print("\nbytes per order:", result["bytes_per_order_above_plain"])
-        print("\n| ratio | median | lowest to highest |\n|---|--:|--:|")
-        for name, kinds in result["ratios"].items():
-            for kind, ratio in kinds.items():
-                if isinstance(ratio, dict):
-                    print(f"| {name}, {kind} | {span(ratio)} |")
-                elif ratio is not None:
-                    print(f"| {name}, {kind} | {ratio} | |")
+PARTS = {"commit": commit, "bell": bell, "copy": copy, "first": first, "instructions": count_instructions}
 
 
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--rows", default="commit,bell,copy")
+    options.add_argument("--rows", default=",".join(PARTS))
     options.add_argument("--quick", action="store_true")
     options.add_argument("--capi", required=True)
     options.add_argument("--folder", required=True)
@@ -453,21 +479,23 @@ def main():
     results = {}
     for row in options.rows.split(","):
         print(f"{row}:", flush=True)
-        results[row] = {"commit": commit, "bell": bell, "copy": copy}[row](options)
-    tables(results)
+        results[row] = PARTS[row](options)
     if options.quick:
+        print("\n" + capture_report.section(results))
         return
     machine = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     target = ROOT / "bench/results/capture.json"
     target.parent.mkdir(exist_ok=True)
-    before = json.loads(target.read_text())["results"] if target.exists() else {}
+    # Parts that this run has left out are kept.
+    results = (json.loads(target.read_text())["results"] if target.exists() else {}) | results
     target.write_text(json.dumps({
         "date": datetime.date.today().isoformat(),
         "command": "make bench-capture", "rounds": options.rounds,
         "machine": {"cores": os.cpu_count(), "processor": machine and machine[1], "flush_us": flush_us(options.folder)},
         "postgres": sql("postgres", "show server_version").split()[0],
-        "results": before | results,
+        "results": results,
     }, indent=1) + "\n")
+    print("\n" + capture_report.section(results))
 
 
 if __name__ == "__main__":

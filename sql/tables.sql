@@ -357,6 +357,8 @@ create table capi.alert (
 );
 create unique index alert_open on capi.alert (kind, subject) where cleared_at is null;
 
-create table capi.outbox_default partition of capi.outbox default;
+-- Digests do not compress, so trying would only cost the order; and destinations read every value.
+-- Two rows fit on a page before anything is compressed or moved out.
+create table capi.outbox_default partition of capi.outbox default with (toast_tuple_target = 4080);
 create table capi.attempt_default partition of capi.attempt default;
 create table capi.receipt_default partition of capi.receipt default;

@@ -10,6 +10,7 @@ mod facts;
 mod reason;
 mod shape;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -44,7 +45,7 @@ impl Row {
     }
 
     /// The scalar texts of a field: one, or the elements of an array.
-    fn texts(&self, field: &str) -> Vec<String> {
+    fn texts(&self, field: &str) -> Vec<Cow<'_, str>> {
         match self.get(field) {
             None => Vec::new(),
             Some(Value::Array(values)) => values.iter().filter_map(scalar).collect(),
@@ -63,7 +64,7 @@ impl Row {
     }
 
     /// The text of a field that is a scalar and not empty.
-    pub fn text(&self, field: &str) -> Option<String> {
+    pub fn text(&self, field: &str) -> Option<Cow<'_, str>> {
         self.get(field).and_then(scalar).filter(|text| !text.trim().is_empty())
     }
 }
@@ -157,7 +158,7 @@ pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
     if consent == Consent::Refused {
         // The books must balance; nothing of the person is needed for that.
         if let Some(order_id) = row.text("order_id") {
-            event.facts.0.insert("order_id".into(), Value::String(order_id));
+            event.facts.0.insert("order_id".into(), Value::String(order_id.into_owned()));
         }
         dropped.clear();
     } else {
@@ -257,7 +258,7 @@ fn identifier_text(row: &Row, field: &'static str) -> Result<String, Fault> {
     match () {
         () if text.len() > LONGEST_ID => Err(Fault { field, reason: "too_long" }),
         () if text.chars().any(char::is_control) => Err(Fault { field, reason: "not_printable" }),
-        () => Ok(text),
+        () => Ok(text.into_owned()),
     }
 }
 
@@ -311,7 +312,7 @@ fn identity(
         if texts.is_empty() {
             continue;
         }
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let hashed = identity::hash_all(identifier, &texts, &context);
         if let Some(reason) = hashed.dropped.iter().find(|r| **r != DropReason::Empty) {
             dropped.insert(name.to_owned(), reason.as_str().to_owned());
@@ -334,11 +335,12 @@ fn timestamp(value: &Value) -> Option<Timestamp> {
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+/// The text of a value that is neither null nor nested.
+fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(answer) => Some(answer.to_string()),
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Borrowed(number.as_str())),
+        Value::Bool(answer) => Some(Cow::Borrowed(if *answer { "true" } else { "false" })),
         _ => None,
     }
 }

@@ -23,7 +23,8 @@ begin
         if to_regclass(format('capi.%I', part)) is null then
             first_day := week at time zone 'UTC';
             next_week := (week + interval '7 days') at time zone 'UTC';
-            execute format('create table capi.%I (like capi.%I including all)', part, p_table);
+            execute format('create table capi.%I (like capi.%I including all)%s', part, p_table,
+                case p_table when 'outbox' then ' with (toast_tuple_target = 4080)' else '' end);
             execute format('lock table capi.%I in access exclusive mode', p_table || '_default');
             execute format(
                 'with moved as (delete from capi.%I where %I >= %L and %I < %L returning *) '

@@ -773,6 +773,32 @@ async fn a_transaction_fires_once_whatever_it_changes() {
     assert_eq!(captured(&own).await, 5000, "neither adds an event nor takes one away");
 }
 
+/// What a row needs must go with its chunk: texts that stay until the commit are a kilobyte an order.
+#[tokio::test]
+async fn a_bulk_load_holds_the_memory_of_one_chunk() {
+    const MORE: i64 = 8_000;
+    let shop = tracked_shop().await;
+    let c = customer(&shop).await;
+    let capture_now = async |orders: i64| -> i64 {
+        shop.run(&format!(
+            "insert into shop.orders (customer_id, currency, checkout_url, total, status, paid_at)
+            select {c}, 'EUR', 'https://shop.example.com/checkout/' || n, 7, 'paid', clock_timestamp()
+            from generate_series(1, {orders}) n;
+            set constraints all immediate; set constraints all deferred"
+        ))
+        .await;
+        let used = "select sum(used_bytes) from pg_backend_memory_contexts";
+        shop.get(used).await.parse().expect("a number")
+    };
+    shop.run("begin").await;
+    // Plans, caches and a full chunk.
+    let before = capture_now(1_500).await;
+    let after = capture_now(MORE).await;
+    assert_eq!(captured(&shop).await, 1_500 + MORE);
+    shop.run("rollback").await;
+    assert!(after - before < 32 * MORE, "{} bytes per order", (after - before) / MORE);
+}
+
 #[tokio::test]
 async fn two_transactions_with_the_same_keys_in_opposite_order_both_commit() {
     let own = OWN.tracked().await;

@@ -88,7 +88,7 @@ fn plain(object: &Map<String, Value>, field: &'static str) -> Result<Option<Stri
         () if text.len() > LONGEST_ID => Err(Fault { field, reason: "too_long" }),
         () if text.chars().any(char::is_control) => Err(Fault { field, reason: "not_printable" }),
         () if clear::holds_mail(&text) => Err(Fault { field, reason: "mail_address" }),
-        () => Ok(Some(text)),
+        () => Ok(Some(text.into_owned())),
     }
 }
 

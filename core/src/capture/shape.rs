@@ -1,6 +1,7 @@
 //! The insides of JSON fields: each part gets the type that platforms want, and a part that is
 //! wrong is dropped by itself, under its path, e.g. `contents[].quantity`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -367,15 +368,15 @@ fn extinfo(value: &Value) -> Result<Value, &'static str> {
     if slots.len() != EXTINFO_SLOTS {
         return Err("not_16_slots");
     }
-    let slots: Option<Vec<String>> = slots
+    let slots: Option<Vec<Cow<'_, str>>> = slots
         .iter()
-        .map(|slot| if slot.is_null() { Some(String::new()) } else { scalar(slot) })
+        .map(|slot| if slot.is_null() { Some(Cow::Borrowed("")) } else { scalar(slot) })
         .collect();
     let slots = slots.ok_or("wrong_shape")?;
     match () {
         () if slots.iter().any(|slot| slot.len() > LONGEST_TEXT) => Err("too_long"),
         () if slots.iter().any(|slot| slot.chars().any(char::is_control)) => Err("not_printable"),
-        () if !EXTINFO_VERSIONS.contains(&slots[0].as_str()) => Err("neither_a2_nor_i2"),
+        () if !EXTINFO_VERSIONS.contains(&&*slots[0]) => Err("neither_a2_nor_i2"),
         () if slots[EXTINFO_OS_VERSION].trim().is_empty() => Err("no_os_version"),
         () => Ok(slots.into_iter().map(Value::from).collect()),
     }

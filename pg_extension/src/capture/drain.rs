@@ -262,12 +262,14 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Ch
         forgotten::blank(source, &mut events);
     }
     // One order everywhere, so that two transactions with the same keys cannot lock each other.
-    let integers = matches!(keys, Keys::Integers(_));
-    events.sort_by_cached_key(|k| {
-        let number = if integers { k.key.parse().unwrap_or(0) } else { 0_i64 };
-        let event = &k.event.event;
-        (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
-    });
+    if events.len() > 1 {
+        let integers = matches!(keys, Keys::Integers(_));
+        events.sort_by_cached_key(|k| {
+            let number = if integers { k.key.parse().unwrap_or(0) } else { 0_i64 };
+            let event = &k.event.event;
+            (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
+        });
+    }
     let (fresh, refused) = write::write(source, &events, now, seen.as_deref());
     failed.extend(refused);
     if fresh > 0 {
@@ -293,8 +295,6 @@ pub(super) fn framed<T>(work: impl FnOnce() -> T) -> T {
             ("datestyle", "ISO, YMD"),
             ("intervalstyle", "postgres"),
             ("extra_float_digits", "1"),
-            // Planned once per backend: planning costs more than the statements.
-            ("plan_cache_mode", "force_generic_plan"),
             ("jit", "off"),
         ],
         work,

@@ -1,6 +1,6 @@
 //! Whose rights, which settings, and what of a failure: the frame that capture runs in.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 
 use pgrx::pg_sys::panic::CaughtError;
@@ -39,6 +39,14 @@ pub(crate) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() ->
     let level = unsafe { pg_sys::NewGUCNestLevel() };
     for (name, value) in settings {
         let name = CString::new(*name).expect("setting names hold no zero byte");
+        // SAFETY: the name lives through the call; the answer is looked at before anything changes.
+        let now = unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) };
+        // SAFETY: null or a C string of Postgres.
+        let now = (!now.is_null()).then(|| unsafe { CStr::from_ptr(now) });
+        // Most sessions have most of them already, and looking is cheaper than setting.
+        if now.is_some_and(|now| is_same(now.to_bytes(), value.as_bytes())) {
+            continue;
+        }
         let value = CString::new(*value).expect("setting values hold no zero byte");
         // SAFETY: both strings live through the call, which copies them.
         unsafe {
@@ -58,6 +66,11 @@ pub(crate) fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() ->
     // SAFETY: closes the level that was opened above.
     unsafe { pg_sys::AtEOXact_GUC(false, level) };
     result
+}
+
+/// Whether a setting has this value. Debian's name of the time zone means the same.
+fn is_same(now: &[u8], wanted: &[u8]) -> bool {
+    now == wanted || (wanted == b"UTC" && now == b"Etc/UTC")
 }
 
 /// An error that a subtransaction ended with.

@@ -7,14 +7,16 @@ use std::rc::Rc;
 
 use capi_core::capture::{Options, Row};
 use capi_core::field::{self, Kind};
-use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
-use pgrx::{JsonB, PgOid, PgRelation, spi};
+use pgrx::spi::SpiClient;
+use pgrx::{JsonB, PgRelation, spi};
 use serde_json::Value;
 
 use super::guard::{as_reader, as_role};
 use super::pending::Keys;
+use super::statement::{Record, Statement, argument};
+use super::{clock, jsonb};
 use crate::era::era;
 use crate::error::Error;
 
@@ -44,15 +46,9 @@ pub(super) struct Source {
     /// Quoted and qualified.
     view: String,
     /// Reads the rows of any number of keys.
-    many: Reading,
+    many: Statement,
     /// Reads the rows of one key, which is what most transactions change; for keys of one column.
-    one: Option<Reading>,
-}
-
-/// A statement that a backend plans once.
-struct Reading {
-    text: String,
-    plan: RefCell<Option<OwnedPreparedStatement>>,
+    one: Option<Statement>,
 }
 
 /// How the key reads.
@@ -68,11 +64,18 @@ struct Column {
     form: Form,
 }
 
-/// What the text of a column is.
+/// How a column comes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
+    /// As its text.
     Text,
+    /// As a text of JSON.
     Json,
+    /// As `jsonb`.
+    Jsonb,
+    /// As `timestamptz`.
+    Time,
+    /// As the text of microseconds since 1970.
     Micros,
 }
 
@@ -250,13 +253,15 @@ fn load(
         let Some(known) = field::find(&name) else { continue };
         let column = format!("v.{}", spi::quote_identifier(&name));
         let (form, expression) = match () {
+            () if known.kind == Kind::Timestamp && base == pg_sys::TIMESTAMPTZOID => {
+                (Form::Time, column)
+            }
             () if known.kind == Kind::Timestamp => {
                 (Form::Micros, format!("(extract(epoch from {column}) * 1000000)::bigint::text"))
             }
-            () if category == b'A' => (Form::Json, format!("to_jsonb({column})::text")),
-            () if base == pg_sys::JSONBOID || base == pg_sys::JSONOID => {
-                (Form::Json, format!("{column}::text"))
-            }
+            () if category == b'A' => (Form::Jsonb, format!("to_jsonb({column})")),
+            () if base == pg_sys::JSONBOID => (Form::Jsonb, column),
+            () if base == pg_sys::JSONOID => (Form::Json, format!("{column}::text")),
             () if base == pg_sys::DATEOID => {
                 (Form::Text, format!("to_char({column}, 'YYYY-MM-DD')"))
             }
@@ -272,8 +277,17 @@ fn load(
         [(name, exact)] if integers.contains(exact) => KeyShape::Integer(name.clone()),
         _ => KeyShape::Texts(keys.into_iter().map(|(name, of)| (name, type_name(of))).collect()),
     };
-    let many = Reading::of(select(&shape, &expressions, &view_name));
-    let one = select_one(&shape, &expressions, &view_name).map(Reading::of);
+    let types = match &shape {
+        KeyShape::Integer(_) => vec![pg_sys::INT8ARRAYOID],
+        KeyShape::Texts(keys) => vec![pg_sys::TEXTARRAYOID; keys.len()],
+    };
+    let many = Statement::new(select(&shape, &expressions, &view_name), types);
+    let key_type = match &shape {
+        KeyShape::Integer(_) => pg_sys::INT8OID,
+        KeyShape::Texts(_) => pg_sys::TEXTOID,
+    };
+    let one = select_one(&shape, &expressions, &view_name)
+        .map(|text| Statement::new(text, vec![key_type]));
     let tracked = row.get::<bool>(3)?.ok_or_else(missing)?;
     let source = Source {
         id,
@@ -402,26 +416,6 @@ fn select_one(shape: &KeyShape, expressions: &[String], view: &str) -> Option<St
     Some(format!("select v.{key}::text{rest} from {view} v where v.{key} = {value}"))
 }
 
-impl Reading {
-    fn of(text: String) -> Self {
-        Self { text, plan: RefCell::new(None) }
-    }
-
-    fn run<'conn>(
-        &self,
-        client: &mut SpiClient<'conn>,
-        types: &[pg_sys::Oid],
-        args: &[DatumWithOid<'_>],
-    ) -> Result<SpiTupleTable<'conn>, spi::Error> {
-        let mut plan = self.plan.borrow_mut();
-        if plan.is_none() {
-            let types: Vec<PgOid> = types.iter().copied().map(PgOid::from).collect();
-            *plan = Some(client.prepare_mut(self.text.as_str(), &types)?.keep());
-        }
-        client.update(plan.as_ref().expect("prepared above"), None, args)
-    }
-}
-
 /// A stretch of a view, by event time.
 pub(super) struct Stretch<'a> {
     /// Not before this.
@@ -519,38 +513,35 @@ impl Source {
     pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
         as_reader(self.view_owner, || {
             Spi::connect_mut(|client| {
-                let rows = match (keys, &self.shape, &self.one) {
+                let mut rows = match (keys, &self.shape, &self.one) {
                     (Keys::Integers(keys), KeyShape::Integer(_), Some(one)) if keys.len() == 1 => {
-                        one.run(client, &[pg_sys::INT8OID], &[keys[0].into()])?
+                        one.run(client, &[argument(keys[0])])?
                     }
                     (Keys::Integers(keys), KeyShape::Integer(_), _) => {
-                        self.many.run(client, &[pg_sys::INT8ARRAYOID], &[keys.clone().into()])?
+                        self.many.run(client, &[argument(keys.as_slice())])?
                     }
                     (Keys::Texts(keys), KeyShape::Texts(_), Some(one)) if keys.len() == 1 => {
-                        let key = keys[0].first().map(String::as_str);
-                        one.run(client, &[pg_sys::TEXTOID], &[key.into()])?
+                        one.run(client, &[keys[0].first().and_then(|key| argument(key.as_str()))])?
                     }
                     (Keys::Texts(keys), KeyShape::Texts(columns), _) => {
-                        let types = vec![pg_sys::TEXTARRAYOID; columns.len()];
                         let columns: Vec<_> = (0..columns.len())
                             .map(|n| {
-                                let column: Vec<String> =
-                                    keys.iter().filter_map(|key| key.get(n).cloned()).collect();
-                                column.into()
+                                let column = keys.iter().filter_map(|key| key.get(n));
+                                argument(column.map(String::as_str).collect::<Vec<_>>())
                             })
                             .collect();
-                        self.many.run(client, &types, &columns)?
+                        self.many.run(client, &columns)?
                     }
                     // The key's type has changed since the triggers were made.
                     _ => Error::KeyTypeChanged.raise(),
                 };
                 let mut out = Vec::with_capacity(rows.len());
-                for row in rows {
-                    let key = row.get::<String>(1)?.unwrap_or_default();
+                while let Some(row) = rows.next() {
+                    let key = row.text(0).unwrap_or_default().to_owned();
                     let mut fields = Row::default();
-                    for (n, column) in (2..).zip(&self.columns) {
-                        if let Some(text) = row.get::<&str>(n)? {
-                            fields.0.insert(column.field, column.form.value(text));
+                    for (n, column) in (1..).zip(&self.columns) {
+                        if let Some(value) = column.form.value(row, n) {
+                            fields.0.insert(column.field, value);
                         }
                     }
                     out.push((key, fields));
@@ -601,12 +592,19 @@ impl Source {
 }
 
 impl Form {
-    fn value(self, text: &str) -> Value {
-        match self {
-            Self::Text => Value::String(text.to_owned()),
+    /// The value of a column; none for null.
+    fn value(self, row: Record<'_>, column: usize) -> Option<Value> {
+        Some(match self {
+            Self::Text => Value::String(row.text(column)?.to_owned()),
             // What is JSON to Postgres and not to us has the wrong shape for every field.
-            Self::Json => serde_json::from_str(text).unwrap_or(Value::Bool(false)),
-            Self::Micros => text.parse::<i64>().map_or(Value::Null, Value::from),
-        }
+            Self::Json => serde_json::from_str(row.text(column)?).unwrap_or(Value::Bool(false)),
+            Self::Jsonb => jsonb::read(row.datum(column)?),
+            Self::Time => match row.get::<pg_sys::TimestampTz>(column)? {
+                // Not a time that anything has happened at.
+                i64::MIN | i64::MAX => Value::String("infinity".to_owned()),
+                time => Value::from(clock::from_postgres(time).0),
+            },
+            Self::Micros => row.text(column)?.parse::<i64>().map_or(Value::Null, Value::from),
+        })
     }
 }

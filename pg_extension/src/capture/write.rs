@@ -3,18 +3,18 @@
 use capi_core::capture::{Fault, NewEvent};
 use capi_core::hash::fingerprint;
 use capi_core::time::Timestamp;
-use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
-use pgrx::spi::{self, OwnedPreparedStatement, SpiClient, SpiTupleTable};
-use pgrx::{PgOid, Uuid};
-use serde_json::Value;
-use std::cell::{Cell, RefCell};
+use pgrx::spi::{self, SpiClient};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::thread::LocalKey;
 
 use super::clock;
 use super::guard::as_role;
+use super::jsonb::{self, Jsonb};
 use super::source::{self, Source};
+use super::statement::{Statement, argument};
 
 /// An event with the key of its row.
 pub(super) struct Keyed {
@@ -50,7 +50,7 @@ const INSERT: &str = "
 with input as (
     select nextval('capi.event') as id, i.*
     from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+        $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::jsonb[], $13::jsonb[])
         with ordinality i (hash, key_hash, key, event_name, event_id, event_time,
             action_source, value, currency, refused, identity, facts, dropped, n)
 ),
@@ -65,49 +65,11 @@ written as (
         event_time, action_source, value, currency, refused, identity, facts, dropped)
     select i.id, $14, $15, $16, $17, $18, i.key, i.event_name, i.event_id,
         i.event_time, i.action_source, i.value::numeric, i.currency, i.refused::text[],
-        i.identity::jsonb, i.facts::jsonb, i.dropped::jsonb
+        i.identity, i.facts, i.dropped
     from input i join fresh f on f.event = i.id
     order by i.n
 )
 select hash, key_hash from fresh";
-
-/// The same for one event, which is what most transactions have: a simpler plan.
-const INSERT_ONE: &str = "
-with fresh as (
-    insert into capi.event_key (hash, key_hash, event, captured_at)
-    values ($1, $2, nextval('capi.event'), $14)
-    on conflict (hash) do nothing
-    returning hash, key_hash, event
-),
-written as (
-    insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
-        event_time, action_source, value, currency, refused, identity, facts, dropped)
-    select f.event, $14, $15, $16, $17, $18, $3, $4, $5,
-        $6, $7, $8::numeric, $9, $10::text[], $11::jsonb, $12::jsonb, $13::jsonb
-    from fresh f
-)
-select hash, key_hash from fresh";
-
-const INSERT_ONE_TYPES: [pg_sys::Oid; 18] = [
-    pg_sys::UUIDOID,
-    pg_sys::INT8OID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TEXTOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::INT8OID,
-    pg_sys::INT4OID,
-    pg_sys::INT4OID,
-    pg_sys::INT2OID,
-];
 
 const INSERT_TYPES: [pg_sys::Oid; 18] = [
     pg_sys::UUIDARRAYOID,
@@ -120,14 +82,49 @@ const INSERT_TYPES: [pg_sys::Oid; 18] = [
     pg_sys::TEXTARRAYOID,
     pg_sys::TEXTARRAYOID,
     pg_sys::TEXTARRAYOID,
-    pg_sys::TEXTARRAYOID,
-    pg_sys::TEXTARRAYOID,
-    pg_sys::TEXTARRAYOID,
+    pg_sys::JSONBARRAYOID,
+    pg_sys::JSONBARRAYOID,
+    pg_sys::JSONBARRAYOID,
     pg_sys::TIMESTAMPTZOID,
     pg_sys::INT8OID,
     pg_sys::INT4OID,
     pg_sys::INT4OID,
     pg_sys::INT2OID,
+];
+
+/// The same for one event, which is what most transactions have: two plain inserts.
+const INSERT_KEY: &str = "
+insert into capi.event_key (hash, key_hash, event, captured_at)
+values ($1, $2, nextval('capi.event'), $3)
+on conflict (hash) do nothing
+returning event";
+
+const INSERT_KEY_TYPES: [pg_sys::Oid; 3] =
+    [pg_sys::UUIDOID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID];
+
+const INSERT_ONE: &str = "
+insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
+    event_time, action_source, value, currency, refused, identity, facts, dropped)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+
+const INSERT_ONE_TYPES: [pg_sys::Oid; 17] = [
+    pg_sys::INT8OID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::INT8OID,
+    pg_sys::INT4OID,
+    pg_sys::INT4OID,
+    pg_sys::INT2OID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TEXTOID,
+    pg_sys::NUMERICOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
 ];
 
 /// What holds the keys that were not new.
@@ -172,7 +169,7 @@ delete from capi.event_key where hash = any ($3) and event = any ($1)";
 const REWRITE: &str = "
 update capi.outbox
 set version = $3, event_time = $4, action_source = $5, value = $6::numeric, currency = $7,
-    refused = $8::text[], identity = $9::jsonb, facts = $10::jsonb, dropped = $11::jsonb
+    refused = $8, identity = $9, facts = $10, dropped = $11
 where id = $1 and captured_at = $2 and xid = pg_current_xact_id()";
 
 /// Failed captures: one open record per key.
@@ -194,14 +191,14 @@ const VANISH: &str = "
 update capi.capture_error set resolved_at = clock_timestamp(), resolution = 'vanished'
 where source = $1 and key = any ($2) and resolved_at is null";
 
-/// A statement that a backend plans once.
-type Kept = RefCell<Option<OwnedPreparedStatement>>;
-
 thread_local! {
-    static INSERT_PLAN: Kept = const { RefCell::new(None) };
-    static INSERT_ONE_PLAN: Kept = const { RefCell::new(None) };
-    static EXISTING_PLAN: Kept = const { RefCell::new(None) };
-    static SETTLE_PLAN: Kept = const { RefCell::new(None) };
+    static INSERT_STATEMENT: Statement = const { Statement::fixed(INSERT, &INSERT_TYPES) };
+    static KEY_STATEMENT: Statement = const { Statement::fixed(INSERT_KEY, &INSERT_KEY_TYPES) };
+    static ONE_STATEMENT: Statement = const { Statement::fixed(INSERT_ONE, &INSERT_ONE_TYPES) };
+    static EXISTING_STATEMENT: Statement =
+        const { Statement::fixed(EXISTING, &[pg_sys::UUIDARRAYOID, pg_sys::INT4OID]) };
+    static SETTLE_STATEMENT: Statement =
+        const { Statement::fixed(SETTLE, &[pg_sys::INT4OID, pg_sys::TEXTARRAYOID]) };
     /// Whether the statement that arbitrates between transactions is running.
     static ARBITRATING: Cell<bool> = const { Cell::new(false) };
 }
@@ -211,31 +208,13 @@ pub(super) fn was_arbitrating() -> bool {
     ARBITRATING.replace(false)
 }
 
-/// Runs a statement that is planned once per backend.
-fn run_kept<'conn>(
-    plan: &'static LocalKey<Kept>,
-    client: &mut SpiClient<'conn>,
-    sql: &str,
-    types: &[pg_sys::Oid],
-    args: &[DatumWithOid<'_>],
-) -> Result<SpiTupleTable<'conn>, spi::Error> {
-    plan.with_borrow_mut(|plan| {
-        if plan.is_none() {
-            let types: Vec<PgOid> = types.iter().copied().map(PgOid::from).collect();
-            *plan = Some(client.prepare_mut(sql, &types)?.keep());
-        }
-        client.update(plan.as_ref().expect("prepared above"), None, args)
-    })
-}
-
 /// One event as the columns of the insert.
 struct Columns {
     hash: [u8; 16],
     key_hash: i64,
-    refused: String,
-    identity: String,
-    facts: String,
-    dropped: String,
+    identity: Jsonb,
+    facts: Jsonb,
+    dropped: Jsonb,
 }
 
 /// Writes events as the schema's owner; returns how many are new, and those that the rules of
@@ -248,18 +227,15 @@ pub(super) fn write(
     now: Timestamp,
     seen: Option<&str>,
 ) -> (usize, Vec<Failed>) {
-    let columns: Vec<Columns> = events.iter().map(|e| Columns::of(source, e)).collect();
     as_role(source.owner, || {
         Spi::connect_mut(|client| {
-            let fresh = insert(client, source, events, &columns, now)?;
-            let known: Vec<_> = events
-                .iter()
-                .zip(&columns)
-                .filter(|(_, column)| !fresh.contains(&(column.hash, column.key_hash)))
-                .collect();
+            // In the memory of the connection, which goes with the chunk.
+            let columns: Vec<Columns> = events.iter().map(|e| Columns::of(source, e)).collect();
+            let known = insert(client, source, events, &columns, now)?;
+            let fresh = events.len() - known.len();
             let failed =
                 if known.is_empty() { Vec::new() } else { existing(client, source, &known, seen)? };
-            Ok((fresh.len(), failed))
+            Ok((fresh, failed))
         })
     })
     .unwrap_or_else(|e: spi::Error| pgrx::error!("outbox cannot be written: {e}"))
@@ -275,95 +251,118 @@ pub(super) fn snapshot(source: &Source) -> Option<String> {
         .unwrap_or_else(|e| pgrx::error!("snapshot cannot be read: {e}"))
 }
 
-fn insert(
+/// Inserts events; returns those whose key was there.
+fn insert<'a>(
     client: &mut SpiClient<'_>,
     source: &Source,
-    events: &[Keyed],
-    columns: &[Columns],
+    events: &'a [Keyed],
+    columns: &'a [Columns],
     now: Timestamp,
-) -> Result<HashSet<([u8; 16], i64)>, spi::Error> {
+) -> Result<Vec<(&'a Keyed, &'a Columns)>, spi::Error> {
     let now = timestamptz(now);
-    ARBITRATING.set(true);
-    let inserted = match (events, columns) {
-        ([event], [columns]) => insert_one(client, source, event, columns, now)?,
-        _ => insert_many(client, source, events, columns, now)?,
-    };
-    ARBITRATING.set(false);
-    let mut fresh = HashSet::with_capacity(inserted.len());
-    for row in inserted {
-        if let (Some(hash), Some(key_hash)) = (row.get::<Uuid>(1)?, row.get::<i64>(2)?) {
-            fresh.insert((*hash.as_bytes(), key_hash));
-        }
+    if let ([event], [columns]) = (events, columns) {
+        let is_new = insert_one(client, source, event, columns, now)?;
+        return Ok(if is_new { Vec::new() } else { vec![(event, columns)] });
     }
-    Ok(fresh)
+    let fresh = insert_many(client, source, events, columns, now)?;
+    let is_known =
+        |(_, column): &(&Keyed, &Columns)| !fresh.contains(&(column.hash, column.key_hash));
+    Ok(events.iter().zip(columns).filter(is_known).collect())
 }
 
-fn insert_one<'conn>(
-    client: &mut SpiClient<'conn>,
+/// Whether the event is new.
+fn insert_one(
+    client: &mut SpiClient<'_>,
     source: &Source,
     Keyed { key, event }: &Keyed,
     columns: &Columns,
     now: TimestampWithTimeZone,
-) -> Result<SpiTupleTable<'conn>, spi::Error> {
-    let event = &event.event;
-    let args = [
-        Uuid::from_bytes(columns.hash).into(),
-        columns.key_hash.into(),
-        key.as_str().into(),
-        event.event_name.as_str().into(),
-        event.event_id.as_str().into(),
-        timestamptz(event.event_time).into(),
-        event.action_source.as_str().into(),
-        event.value.as_ref().map(|v| v.as_str().to_owned()).into(),
-        event.currency.map(|c| c.as_str().to_owned()).into(),
-        columns.refused.as_str().into(),
-        columns.identity.as_str().into(),
-        columns.facts.as_str().into(),
-        columns.dropped.as_str().into(),
-        now.into(),
-        source.era.into(),
-        source.id.into(),
-        source.version.into(),
-        capi_core::RULES_VERSION.into(),
+) -> Result<bool, spi::Error> {
+    let arguments =
+        [argument(Uuid::from_bytes(columns.hash)), argument(columns.key_hash), argument(now)];
+    ARBITRATING.set(true);
+    let inserted = KEY_STATEMENT.with(|statement| -> Result<Option<i64>, spi::Error> {
+        Ok(statement.run(client, &arguments)?.next().and_then(|row| row.get(0)))
+    })?;
+    ARBITRATING.set(false);
+    let Some(id) = inserted else { return Ok(false) };
+    let NewEvent { event, refused, .. } = event.as_ref();
+    let arguments = [
+        argument(id),
+        argument(now),
+        argument(source.era),
+        argument(source.id),
+        argument(source.version),
+        argument(capi_core::RULES_VERSION),
+        argument(key.as_str()),
+        argument(event.event_name.as_str()),
+        argument(event.event_id.as_str()),
+        argument(timestamptz(event.event_time)),
+        argument(event.action_source.as_str()),
+        event.value.as_ref().map(|value| jsonb::numeric(value.as_str())),
+        event.currency.as_ref().and_then(|currency| argument(currency.as_str())),
+        argument(refused.iter().map(String::as_str).collect::<Vec<_>>()),
+        argument(columns.identity),
+        argument(columns.facts),
+        argument(columns.dropped),
     ];
-    run_kept(&INSERT_ONE_PLAN, client, INSERT_ONE, &INSERT_ONE_TYPES, &args)
+    ONE_STATEMENT.with(|statement| statement.run(client, &arguments).map(drop))?;
+    Ok(true)
 }
 
-fn insert_many<'conn>(
-    client: &mut SpiClient<'conn>,
+/// The keys of the events that are new.
+fn insert_many(
+    client: &mut SpiClient<'_>,
     source: &Source,
     events: &[Keyed],
     columns: &[Columns],
     now: TimestampWithTimeZone,
-) -> Result<SpiTupleTable<'conn>, spi::Error> {
-    let texts = |of: &dyn Fn(&Keyed) -> String| -> Vec<String> { events.iter().map(of).collect() };
-    let optional = |of: &dyn Fn(&Keyed) -> Option<String>| -> Vec<Option<String>> {
-        events.iter().map(of).collect()
-    };
-    let column = |of: &dyn Fn(&Columns) -> &str| -> Vec<String> {
-        columns.iter().map(|c| of(c).to_owned()).collect()
-    };
-    let args = [
-        columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect::<Vec<_>>().into(),
-        columns.iter().map(|c| c.key_hash).collect::<Vec<_>>().into(),
-        texts(&|e| e.key.clone()).into(),
-        texts(&|e| e.event.event.event_name.clone()).into(),
-        texts(&|e| e.event.event.event_id.clone()).into(),
-        events.iter().map(|e| timestamptz(e.event.event.event_time)).collect::<Vec<_>>().into(),
-        texts(&|e| e.event.event.action_source.as_str().to_owned()).into(),
-        optional(&|e| e.event.event.value.as_ref().map(|v| v.as_str().to_owned())).into(),
-        optional(&|e| e.event.event.currency.map(|c| c.as_str().to_owned())).into(),
-        column(&|c| &c.refused).into(),
-        column(&|c| &c.identity).into(),
-        column(&|c| &c.facts).into(),
-        column(&|c| &c.dropped).into(),
-        now.into(),
-        source.era.into(),
-        source.id.into(),
-        source.version.into(),
-        capi_core::RULES_VERSION.into(),
+) -> Result<HashSet<([u8; 16], i64)>, spi::Error> {
+    let texts =
+        |of: &dyn Fn(&'_ Keyed) -> String| -> Vec<String> { events.iter().map(of).collect() };
+    let arguments = [
+        argument(columns.iter().map(|c| Uuid::from_bytes(c.hash)).collect::<Vec<_>>()),
+        argument(columns.iter().map(|c| c.key_hash).collect::<Vec<_>>()),
+        argument(events.iter().map(|e| e.key.as_str()).collect::<Vec<_>>()),
+        argument(events.iter().map(|e| e.event.event.event_name.as_str()).collect::<Vec<_>>()),
+        argument(events.iter().map(|e| e.event.event.event_id.as_str()).collect::<Vec<_>>()),
+        argument(events.iter().map(|e| timestamptz(e.event.event.event_time)).collect::<Vec<_>>()),
+        argument(events.iter().map(|e| e.event.event.action_source.as_str()).collect::<Vec<_>>()),
+        argument(
+            events
+                .iter()
+                .map(|e| e.event.event.value.as_ref().map(|v| v.as_str()))
+                .collect::<Vec<_>>(),
+        ),
+        argument(
+            events
+                .iter()
+                .map(|e| e.event.event.currency.as_ref().map(|c| c.as_str()))
+                .collect::<Vec<_>>(),
+        ),
+        argument(texts(&|e| array_literal(&e.event.refused))),
+        argument(columns.iter().map(|c| c.identity).collect::<Vec<_>>()),
+        argument(columns.iter().map(|c| c.facts).collect::<Vec<_>>()),
+        argument(columns.iter().map(|c| c.dropped).collect::<Vec<_>>()),
+        argument(now),
+        argument(source.era),
+        argument(source.id),
+        argument(source.version),
+        argument(capi_core::RULES_VERSION),
     ];
-    run_kept(&INSERT_PLAN, client, INSERT, &INSERT_TYPES, &args)
+    ARBITRATING.set(true);
+    let fresh = INSERT_STATEMENT.with(|statement| -> Result<_, spi::Error> {
+        let mut rows = statement.run(client, &arguments)?;
+        let mut fresh = HashSet::with_capacity(rows.len());
+        while let Some(row) = rows.next() {
+            if let (Some(hash), Some(key_hash)) = (row.get::<Uuid>(0), row.get::<i64>(1)) {
+                fresh.insert((*hash.as_bytes(), key_hash));
+            }
+        }
+        Ok(fresh)
+    })?;
+    ARBITRATING.set(false);
+    Ok(fresh)
 }
 
 /// Judges events whose key was there already: rewritten, repeated, or an id of another row.
@@ -375,26 +374,27 @@ fn existing(
 ) -> Result<Vec<Failed>, spi::Error> {
     let hashes: Vec<Uuid> = known.iter().map(|(_, c)| Uuid::from_bytes(c.hash)).collect();
     let mut held = HashMap::new();
-    let types = [pg_sys::UUIDARRAYOID, pg_sys::INT4OID];
-    let args = [hashes.into(), source.id.into()];
-    let found = run_kept(&EXISTING_PLAN, client, EXISTING, &types, &args)?;
-    for row in found {
-        if let (Some(hash), Some(key_hash), Some(event), Some(captured_at), Some(mine)) = (
-            row.get::<Uuid>(1)?,
-            row.get::<i64>(2)?,
-            row.get::<i64>(3)?,
-            row.get::<TimestampWithTimeZone>(4)?,
-            row.get::<bool>(5)?,
-        ) {
-            let refused = row.get::<Vec<String>>(6)?;
-            // By call: only a row that says something new is heard.
-            let first = row.get::<bool>(8)?.unwrap_or(false).then(|| row.get::<Vec<String>>(7));
-            let first = first.transpose()?.flatten();
-            let elsewhere = row.get::<bool>(9)?.unwrap_or(false);
-            let known = (key_hash, event, captured_at, mine, refused, first, elsewhere);
-            held.insert(*hash.as_bytes(), known);
+    EXISTING_STATEMENT.with(|statement| -> Result<(), spi::Error> {
+        let mut found = statement.run(client, &[argument(hashes), argument(source.id)])?;
+        while let Some(row) = found.next() {
+            if let (Some(hash), Some(key_hash), Some(event), Some(captured_at), Some(mine)) = (
+                row.get::<Uuid>(0),
+                row.get::<i64>(1),
+                row.get::<i64>(2),
+                row.get::<TimestampWithTimeZone>(3),
+                row.get::<bool>(4),
+            ) {
+                let refused = row.get::<Vec<String>>(5);
+                // By call: only a row that says something new is heard.
+                let by_call = row.get::<bool>(7).unwrap_or(false);
+                let first = by_call.then(|| row.get::<Vec<String>>(6)).flatten();
+                let elsewhere = row.get::<bool>(8).unwrap_or(false);
+                let known = (key_hash, event, captured_at, mine, refused, first, elsewhere);
+                held.insert(*hash.as_bytes(), known);
+            }
         }
-    }
+        Ok(())
+    })?;
     let mut failed = Vec::new();
     for (keyed, column) in known {
         let Some((key_hash, event, captured_at, mine, refused, first, elsewhere)) =
@@ -425,10 +425,10 @@ fn existing(
                     e.action_source.as_str().into(),
                     e.value.as_ref().map(|v| v.as_str().to_owned()).into(),
                     e.currency.map(|c| c.as_str().to_owned()).into(),
-                    column.refused.as_str().into(),
-                    column.identity.as_str().into(),
-                    column.facts.as_str().into(),
-                    column.dropped.as_str().into(),
+                    keyed.event.refused.clone().into(),
+                    column.identity.into(),
+                    column.facts.into(),
+                    column.dropped.into(),
                 ],
             )?;
         } else if refused.as_ref().is_some_and(|before| *before != keyed.event.refused)
@@ -521,8 +521,8 @@ pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
 pub(super) fn settle(owner: pg_sys::Oid, source: i32, keys: Vec<String>) {
     as_role(owner, || {
         Spi::connect_mut(|client| {
-            let types = [pg_sys::INT4OID, pg_sys::TEXTARRAYOID];
-            run_kept(&SETTLE_PLAN, client, SETTLE, &types, &[source.into(), keys.into()]).map(drop)
+            let arguments = [argument(source), argument(keys)];
+            SETTLE_STATEMENT.with(|statement| statement.run(client, &arguments).map(drop))
         })
     })
     .unwrap_or_else(|e| pgrx::error!("capture errors cannot be settled: {e}"));
@@ -561,20 +561,16 @@ pub(super) fn count(owner: pg_sys::Oid, failed: usize) {
 
 impl Columns {
     fn of(source: &Source, keyed: &Keyed) -> Self {
-        let NewEvent { event, refused, dropped } = keyed.event.as_ref();
+        let NewEvent { event, dropped, .. } = keyed.event.as_ref();
         let hash = event_hash(source, &event.event_name, &event.event_id);
         let mut key_hash = [0; 8];
         key_hash.copy_from_slice(&fingerprint(&[&keyed.key])[..8]);
-        let json =
-            |value: Result<String, serde_json::Error>| value.expect("maps of texts are JSON");
         Self {
             hash,
             key_hash: i64::from_be_bytes(key_hash),
-            refused: array_literal(refused),
-            identity: json(serde_json::to_string(&event.identity)),
-            // jsonb cannot hold U+0000.
-            facts: json(serde_json::to_string(&without_zero(Value::Object(event.facts.0.clone())))),
-            dropped: json(serde_json::to_string(dropped)),
+            identity: Jsonb::identity(&event.identity),
+            facts: Jsonb::object(&event.facts.0),
+            dropped: Jsonb::texts(dropped),
         }
     }
 }
@@ -586,17 +582,6 @@ fn array_literal(texts: &[String]) -> String {
         .map(|t| format!("\"{}\"", t.replace('\\', "\\\\").replace('"', "\\\"")))
         .collect();
     format!("{{{}}}", quoted.join(","))
-}
-
-fn without_zero(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "")),
-        Value::Array(values) => Value::Array(values.into_iter().map(without_zero).collect()),
-        Value::Object(map) => Value::Object(
-            map.into_iter().map(|(k, v)| (k.replace('\0', ""), without_zero(v))).collect(),
-        ),
-        other => other,
-    }
 }
 
 fn timestamptz(time: Timestamp) -> TimestampWithTimeZone {

@@ -1,0 +1,185 @@
+//! Statements that a backend plans once and runs without copies.
+//!
+//! pgrx copies every value that it hands out into the transaction's memory, where a bulk load would
+//! heap it up until the commit. Here a row's values are looked at where the executor left them, and
+//! all of it goes when the connection to SPI closes, which is once per chunk.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ffi::{CString, c_char, c_long};
+use std::ptr;
+use std::slice;
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::spi::{SpiClient, SpiErrorCodes, SpiOkCodes};
+use pgrx::{FromDatum, IntoDatum, spi};
+
+/// A statement and its plan, once it has one.
+pub(super) struct Statement {
+    text: Cow<'static, str>,
+    types: Cow<'static, [Oid]>,
+    plan: Cell<pg_sys::SPIPlanPtr>,
+}
+
+/// A value for a parameter; null or the datum.
+pub(super) type Argument = Option<Datum>;
+
+impl Statement {
+    /// A statement of the library's own.
+    pub(super) const fn fixed(text: &'static str, types: &'static [Oid]) -> Self {
+        Self {
+            text: Cow::Borrowed(text),
+            types: Cow::Borrowed(types),
+            plan: Cell::new(ptr::null_mut()),
+        }
+    }
+
+    /// A statement that is made for a source.
+    pub(super) fn new(text: String, types: Vec<Oid>) -> Self {
+        Self { text: Cow::Owned(text), types: Cow::Owned(types), plan: Cell::new(ptr::null_mut()) }
+    }
+
+    /// Runs it. What it returns is there until the client closes or another statement runs.
+    pub(super) fn run<'client>(
+        &self,
+        _client: &'client mut SpiClient<'_>,
+        arguments: &[Argument],
+    ) -> Result<Rows<'client>, spi::Error> {
+        assert_eq!(arguments.len(), self.types.len(), "an argument for each parameter");
+        let plan = self.plan()?;
+        let mut values: Vec<Datum> = Vec::with_capacity(arguments.len());
+        let mut nulls: Vec<c_char> = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            values.push(argument.unwrap_or(Datum::from(0)));
+            nulls.push(if argument.is_some() { b' ' } else { b'n' }.cast_signed());
+        }
+        let all: c_long = 0;
+        // SAFETY: the plan is kept, values and nulls are as many as its parameters, and the table of
+        // rows belongs to the connection that `_client` holds.
+        unsafe {
+            pg_sys::SPI_tuptable = ptr::null_mut();
+            let status =
+                pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, all);
+            ok(status)?;
+            let table = pg_sys::SPI_tuptable;
+            let rows: &[pg_sys::HeapTuple] = match table.is_null() {
+                true => &[],
+                false => slice::from_raw_parts((*table).vals, (*table).numvals as usize),
+            };
+            let shape = if table.is_null() { ptr::null_mut() } else { (*table).tupdesc };
+            let columns = if shape.is_null() { 0 } else { (*shape).natts as usize };
+            Ok(Rows {
+                rows,
+                shape,
+                values: vec![Datum::from(0); columns],
+                nulls: vec![true; columns],
+            })
+        }
+    }
+
+    /// The plan; made where there is none. It is never one for certain values: planning costs more
+    /// than running.
+    fn plan(&self) -> Result<pg_sys::SPIPlanPtr, spi::Error> {
+        if self.plan.get().is_null() {
+            let text = CString::new(&*self.text).expect("names hold no zero byte");
+            let count = i32::try_from(self.types.len()).expect("few parameters");
+            // SAFETY: text and types live through the call, which copies them. The plan is kept
+            // until this statement is dropped.
+            unsafe {
+                let plan = pg_sys::SPI_prepare_cursor(
+                    text.as_ptr(),
+                    count,
+                    self.types.as_ptr().cast_mut(),
+                    pg_sys::CURSOR_OPT_GENERIC_PLAN.cast_signed(),
+                );
+                if plan.is_null() {
+                    ok(pg_sys::SPI_result)?;
+                }
+                pg_sys::SPI_keepplan(plan);
+                self.plan.set(plan);
+            }
+        }
+        Ok(self.plan.get())
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        let plan = self.plan.get();
+        if !plan.is_null() {
+            // SAFETY: a kept plan that nobody else knows. A running one is counted by its users.
+            unsafe { pg_sys::SPI_freeplan(plan) };
+        }
+    }
+}
+
+fn ok(status: i32) -> Result<(), spi::Error> {
+    match SpiOkCodes::try_from(status) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(spi::Error::SpiError(
+            SpiErrorCodes::try_from(status).unwrap_or(SpiErrorCodes::OpUnknown),
+        )),
+    }
+}
+
+/// The rows of a result.
+pub(super) struct Rows<'client> {
+    rows: &'client [pg_sys::HeapTuple],
+    shape: pg_sys::TupleDesc,
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Rows<'_> {
+    /// Their number.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Takes the next row apart, until there is none.
+    pub(super) fn next(&mut self) -> Option<Record<'_>> {
+        let (row, rest) = self.rows.split_first()?;
+        self.rows = rest;
+        // SAFETY: a row of this shape, and a place for each of its columns.
+        unsafe {
+            pg_sys::heap_deform_tuple(
+                *row,
+                self.shape,
+                self.values.as_mut_ptr(),
+                self.nulls.as_mut_ptr(),
+            );
+        }
+        Some(Record { values: &self.values, nulls: &self.nulls })
+    }
+}
+
+/// A row; its columns count from 0.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'row> {
+    values: &'row [Datum],
+    nulls: &'row [bool],
+}
+
+impl<'row> Record<'row> {
+    /// The datum of a column; `None` for null.
+    pub(super) fn datum(&self, column: usize) -> Option<Datum> {
+        (!self.nulls[column]).then(|| self.values[column])
+    }
+
+    /// A column that is passed by value, or a copy that is not Postgres'.
+    pub(super) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        // SAFETY: the statement's column has the type that its reader names.
+        unsafe { T::from_datum(self.values[column], self.nulls[column]) }
+    }
+
+    /// The text of a column of type `text` or `varchar`, where it stands.
+    pub(super) fn text(&self, column: usize) -> Option<&'row str> {
+        // SAFETY: as above; the text lives as long as the row.
+        unsafe { <&str>::from_datum(self.values[column], self.nulls[column]) }
+    }
+}
+
+/// An argument of a Rust value; in the memory of the connection.
+pub(super) fn argument(value: impl IntoDatum) -> Argument {
+    value.into_datum()
+}
