@@ -56,10 +56,10 @@ def sql(database, *commands, file=None, **variables):
     return done.stdout.strip()
 
 
-def make_base(orders):
+def make_base(orders, old=OLD_ORDERS):
     sql("postgres", "create database base")
     sql("base", file="sql/examples/shop.sql", orders=orders)
-    sql("base", file="bench/capture_base.sql", customers=CUSTOMERS, orders=OLD_ORDERS)
+    sql("base", file="bench/capture_base.sql", customers=CUSTOMERS, orders=old)
     sql("base", "vacuum analyze")
 
 
@@ -268,12 +268,12 @@ def bell(options):
     }
 
 
-def until(true, seconds=180):
+def until(true, seconds=180, pause=0.1):
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
             raise SystemExit("gave up waiting")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 class Session:
