@@ -56,10 +56,10 @@ def sql(database, *commands, file=None, **variables):
     return done.stdout.strip()
 
 
-def make_base(orders, old=OLD_ORDERS):
+def make_base(orders):
     sql("postgres", "create database base")
     sql("base", file="sql/examples/shop.sql", orders=orders)
-    sql("base", file="bench/capture_base.sql", customers=CUSTOMERS, orders=old)
+    sql("base", file="bench/capture_base.sql", customers=CUSTOMERS, orders=OLD_ORDERS)
     sql("base", "vacuum analyze")
 
 

@@ -318,7 +318,7 @@ def main():
         options.rounds, options.events, options.snapshot = 1, 10_000, 5
         options.history, options.backlog = 50_000, 20_000
     options.port, options.made = free_port(), {}
-    make_base(options.shop_orders, old=100)
+    make_base(options.shop_orders)
     sql("postgres", "create role sidecar login")
     pathlib.Path(options.folder, "captured.copy").unlink(missing_ok=True)   # an earlier run's
     options.capi_base = Capi(options, "capi")
