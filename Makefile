@@ -2,7 +2,7 @@
 # their own set-up, as often as you like.
 # setup.sh is a script of bash.
 SHELL := bash
-.PHONY: help demo demo-stop test torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture
+.PHONY: help demo demo-stop test torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture bench-delivery
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
 	@echo "make bench-capture        what capture costs the checkout, against triggers written by hand"
+	@echo "make bench-delivery       speed and cost of delivery, against other queues and the limit; QUICK=1 in minutes"
 	@echo "make install      build the extension and install it into the Postgres of pg_config"
 
 demo:
@@ -56,3 +57,6 @@ bench-first-capture:
 
 bench-capture:
 	@bench/capture.sh
+
+bench-delivery:
+	@bench/delivery.sh

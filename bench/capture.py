@@ -322,12 +322,12 @@ def bell(options):
     }
 
 
-def until(true, seconds=180):
+def until(true, seconds=180, pause=0.1):
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
             raise SystemExit("gave up waiting")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 class Session:

@@ -6,7 +6,7 @@ features=(--no-default-features --features "pg$PG_MAJOR")
 say "format"
 cargo fmt --all --check
 say "clippy"
-cargo clippy -q -p capi-core -p capi-sidecar -p capi-tests --all-targets -- -D warnings
+cargo clippy -q -p capi-core -p capi-sidecar -p capi-tests -p capi-bench --all-targets -- -D warnings
 cargo clippy -q -p pg_capi "${features[@]}" -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p capi-core -p capi-sidecar
