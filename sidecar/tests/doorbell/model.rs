@@ -517,7 +517,8 @@ impl State {
     /// A writer whose committed event nobody reads before the safety poll, without an excuse.
     pub(super) fn forgotten(&self, rules: &Rules) -> Option<usize> {
         // Without a keeper there are only safety polls.
-        if !self.is_quiet(rules) || !self.sidecars.iter().any(|sidecar| sidecar.keeps) {
+        let kept = self.sidecars.iter().any(|sidecar| sidecar.keeps);
+        if self.all_read() || !kept || !self.is_quiet(rules) {
             return None;
         }
         self.unread().find(|n| {
@@ -529,7 +530,7 @@ impl State {
 
     /// Whether some committed event waits for the safety poll.
     pub(super) fn waits_for_the_safety_poll(&self, rules: &Rules) -> bool {
-        self.is_quiet(rules) && self.unread().next().is_some()
+        !self.all_read() && self.is_quiet(rules)
     }
 
     /// One safety poll of every sidecar, and what it leads to without anybody else.

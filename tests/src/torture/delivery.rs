@@ -90,7 +90,7 @@ pub async fn balance(database: &Database, platform: &Platform) -> (Vec<String>, 
         match outbox.get(id) {
             None => wrong.push(format!("{id} was sent and is not in the outbox")),
             Some((_, false)) if *times > 1 => {
-                wrong.push(format!("{id}: a double without a record"))
+                wrong.push(format!("{id}: a double without a record"));
             }
             Some((status, false)) if status != "delivered" => {
                 wrong.push(format!("{id} was sent and is {status} without a word of it"));

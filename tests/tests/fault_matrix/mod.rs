@@ -67,6 +67,8 @@ enum Fault {
     Blocked,
     /// Two sidecars, one frozen past its lease while its request is under way.
     Frozen,
+    /// One is told to stop, with no time for its request; another one goes on.
+    Stopped,
     /// Two sidecars, both killed again and again.
     TwoKilled,
     /// A synchronous standby is promoted while a request is under way.
@@ -268,7 +270,19 @@ const CELLS: [Cell; 36] = [
     cell(SEVERAL, "two, one frozen past its lease and resumed", Fault::Frozen, Seen::Twice),
 ];
 
-const MORE: [Cell; 4] = [
+const MORE: [Cell; 6] = [
+    cell(
+        PLATFORM,
+        "takes all, 200 with nothing",
+        Fault::Platform(r#"{"kind": "empty", "times": 2}"#, 2),
+        Seen::Twice,
+    ),
+    cell(
+        SEVERAL,
+        "one stopped without grace, request under way, another goes on",
+        Fault::Stopped,
+        Seen::Twice,
+    ),
     cell(SEVERAL, "two, killed in turn six times", Fault::TwoKilled, Seen::Either),
     cell(
         COPIES,
@@ -291,6 +305,7 @@ async fn happen(fault: Fault) -> Books {
         Fault::KilledInside(call, table) => sidecar::killed_inside(call, table).await,
         Fault::KilledWhileSending(when) => sidecar::killed_while_sending(when).await,
         Fault::Frozen => sidecar::frozen().await,
+        Fault::Stopped => sidecar::stopped().await,
         Fault::TwoKilled => sidecar::two_killed().await,
         Fault::DatabaseCut(call, when) => server::cut(call, when).await,
         Fault::Terminated(call, table) => server::terminated(call, table).await,

@@ -78,6 +78,20 @@ pub(super) async fn frozen() -> Books {
     stage.books().await
 }
 
+/// Stopped with its request taken and unanswered, and no grace to wait for more.
+pub(super) async fn stopped() -> Books {
+    let stage = Stage::set().await;
+    stage.to_platform.order(When::After, Then::Hold);
+    let url = stage.to_database.url();
+    let variables = [("CAPI_DATABASE_URL", url.as_str()), ("CAPI_GRACE", "0")];
+    let sidecar = Sidecar::start_with(&stage.shop, &variables);
+    stage.to_platform.until(1).await;
+    assert_eq!(sidecar.terminate().await.code(), Some(0));
+    let _next = stage.sidecar();
+    stage.settle().await;
+    stage.books().await
+}
+
 /// Two at work; every second request takes long, and one of them is killed in the middle of each.
 pub(super) async fn two_killed() -> Books {
     let stage = Stage::set().await;
