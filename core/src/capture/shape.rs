@@ -10,6 +10,10 @@ use super::{clear, scalar, timestamp};
 use crate::field;
 use crate::money::Amount;
 
+/// Largest value of a JSON field, in bytes. Platforms publish no limit; this bounds what a sidecar
+/// holds in memory, and an order of a thousand lines has room.
+const LARGEST_JSON: usize = 256 * 1024;
+
 /// How things reach the customer: `…/conversions-api/parameters/custom-data`, read 2026-09-12.
 pub(super) const DELIVERY_CATEGORIES: &[&str] = &["in_store", "curbside", "home_delivery"];
 
@@ -134,6 +138,9 @@ pub(super) fn json(
     value: &Value,
     dropped: Dropped<'_>,
 ) -> Result<Option<Value>, &'static str> {
+    if size(value) > LARGEST_JSON {
+        return Err("too_long");
+    }
     if let Some(reason) = unstorable(value) {
         return Err(reason);
     }
@@ -379,6 +386,16 @@ pub(super) fn is_nil_uuid(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|b| matches!(b, b'0' | b'-'))
 }
 
+/// Bytes of a JSON value, roughly: texts and names, and some for each part.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(values) => values.iter().map(|value| size(value) + 1).sum(),
+        Value::Object(map) => map.iter().map(|(name, value)| name.len() + size(value) + 4).sum(),
+        _ => 8,
+    }
+}
+
 /// Why Postgres could not store a JSON value as `jsonb`, and with it the whole event: it takes no
 /// exponent of six digits and no zero byte, both of which a column of type `json` may hold.
 fn unstorable(value: &Value) -> Option<&'static str> {
@@ -548,6 +565,15 @@ mod tests {
         }
         let fine = serde_json::from_str(r#"{"a": [1.5e300, "x"]}"#).expect("JSON");
         assert_eq!(checked("custom", &fine), (fine.clone(), json!({})));
+    }
+
+    #[test]
+    fn a_json_value_that_no_order_needs_is_dropped_whole() {
+        let items = |count: usize| json!(vec![json!({"id": "SKU-123456", "quantity": 1}); count]);
+        assert_eq!(checked("contents", &items(1_000)).0, items(1_000));
+        assert_eq!(checked("contents", &items(20_000)), (Value::Null, "too_long".into()));
+        let text = json!({"note": "x".repeat(LARGEST_JSON)});
+        assert_eq!(checked("custom", &text), (Value::Null, "too_long".into()));
     }
 
     #[test]
