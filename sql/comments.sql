@@ -24,6 +24,7 @@ comment on table capi.withdrawal is 'Consent that changed after the capture, the
 comment on table capi.forgotten is 'Salted digests of forgotten persons: the block against capturing the past again.';
 comment on table capi.sweep is 'How far the daily sweep of each source has come. Read capi.sweeps instead.';
 comment on table capi.backfill is 'Captures of rows from before the tracking. Read capi.backfills instead.';
+comment on table capi.alert is 'What somebody should look at, and what the receiver of alerts knows of it. Read capi.alerts instead.';
 comment on sequence capi.event is 'Ids of outbox rows.';
 comment on sequence capi.attempt_id is 'Ids of attempts.';
 comment on sequence capi.capture_failures is 'Counts failed captures, written down or not: a sequence outlives rollback.';
@@ -35,6 +36,7 @@ comment on view capi.delivery is 'One row per event and destination: status, rea
 comment on view capi.sources is 'What is tracked, through which view, to which destinations.';
 comment on view capi.sweeps is 'The daily comparison of each source''s view with the outbox: when, how many rows, how many were missing and captured, and what kept it from finishing.';
 comment on view capi.backfills is 'Backfills with their progress; one without finished_at goes on when it is called again.';
+comment on view capi.alerts is 'What somebody should look at: raised, changed and cleared when, and since when the receiver of alerts knows. No person.';
 comment on view capi.attempts is 'Every send: when, by whom, with what answer, of which events.';
 
 comment on function capi.create_destination(text, text, jsonb, text) is 'Creates a destination, paused: events are captured and not sent until capi.resume(). Settings are the platform''s; credential is a name such as META_TOKEN, never a token. Returns the name.';
@@ -77,9 +79,15 @@ comment on function capi.release(bigint, uuid) is 'For the sidecar: gives back a
 comment on function capi.bell_keep() is 'For the sidecar: elects this session as the one that keeps the doorbell.';
 comment on function capi.bell_arm() is 'For the sidecar: arms the doorbell, so that the next capturing commit notifies; false while a writer is between capture and commit.';
 comment on function capi.bell_disarm() is 'For the sidecar: disarms the doorbell, so that commits need not notify.';
+comment on function capi.health() is 'For the sidecar: what metrics and alerts are made of. Per destination state, age of the backlog and the share of refusals in the last hour; open capture errors, open alerts. Read only.';
+comment on function capi.unblock(integer, integer, text) is 'For the sidecar: sends to a blocked destination again, because its credential has changed. False unless it is still in the block of that version.';
+comment on function capi.alert_note(jsonb) is 'For the sidecar: raises alerts, changes their step, or clears them (step null): [{"kind", "subject", "step", "detail"}]. Returns the number of changes.';
+comment on function capi.alert_claim() is 'For the sidecar: the next alert that the receiver does not know yet; it belongs to the caller for 10 seconds, after failures for longer.';
+comment on function capi.alert_told(bigint, text, boolean) is 'For the sidecar: the receiver of alerts knows this one now.';
 comment on function capi.maintain() is 'Makes partitions ahead, of one table per call; {"more": true} asks for another call. The sidecar calls it.';
 comment on function capi.status() is 'Per destination: state, backlog and its age, open batches, outcomes of the last 24 hours, open capture errors.';
 
+comment on function capi._is_untold(capi.alert) is 'Whether the receiver of alerts does not know the latest of one yet.';
 comment on function capi._bell_key() is 'First key of every advisory lock of this installation.';
 comment on function capi._carve(integer, integer) is 'Reads the next events of a destination from the outbox and moves its cursor.';
 comment on function capi._check_credential_name(text) is 'Refuses a credential that is no name.';

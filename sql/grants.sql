@@ -19,11 +19,16 @@ grant execute on function
     capi.bell_arm(),
     capi.bell_disarm(),
     capi.maintain(),
-    capi.status()
+    capi.status(),
+    capi.health(),
+    capi.unblock(integer, integer, text),
+    capi.alert_note(jsonb),
+    capi.alert_claim(),
+    capi.alert_told(bigint, text, boolean)
 to capi_sidecar;
 
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.era,
-    capi.source_version, capi.sweeps, capi.backfills
+    capi.source_version, capi.sweeps, capi.backfills, capi.alerts
 to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;

@@ -220,6 +220,10 @@ create table capi.receipt (
     constraint refused_has_reason check (status = 'delivered' or reason is not null)
 ) partition by range (captured_at);
 
+-- What was settled lately, at next to no cost per receipt: they come in the order of their time.
+create index receipt_settled on capi.receipt using brin (settled_at)
+    with (pages_per_range = 32, autosummarize = on);
+
 -- Captures that failed while their order committed. Key and SQLSTATE, never a message: it would
 -- quote values.
 create table capi.capture_error (
@@ -297,6 +301,26 @@ create table capi.backfill (
     constraint ends_after_it_begins check (until > since)
 );
 create unique index backfill_open on capi.backfill (source, since) where finished_at is null;
+
+-- What somebody should look at, and what the receiver of alerts knows of it. Codes, names and
+-- counts; no person.
+create table capi.alert (
+    alert bigint generated always as identity primary key,
+    kind text not null constraint kind_known check (kind in ('blocked', 'backlog', 'refusals',
+        'credential_expiry', 'version_end', 'capture_errors', 'maintenance')),
+    subject text not null,               -- a destination, a source, or empty
+    step text not null,                  -- how bad: a change is told anew
+    detail jsonb not null,
+    raised_at timestamptz not null,
+    changed_at timestamptz not null,     -- when step changed
+    cleared_at timestamptz,
+    told_step text,                      -- what the receiver knows
+    told_at timestamptz,                 -- since when it knows of it
+    recovery_told_at timestamptz,
+    posts integer not null default 0,    -- in vain, since the last change
+    post_at timestamptz not null         -- nobody posts it before
+);
+create unique index alert_open on capi.alert (kind, subject) where cleared_at is null;
 
 create table capi.outbox_default partition of capi.outbox default;
 create table capi.attempt_default partition of capi.attempt default;

@@ -5,16 +5,24 @@
 //! wrong place.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::{Host, SslMode};
+use secrecy::SecretString;
 use toml::{Table, Value};
+
+use crate::retry::Rate;
+
+mod credentials;
+mod database;
+
+pub use credentials::{CredentialError, Credentials, Fingerprint};
+pub use database::Database;
 
 /// The settings of the help text, by key: meaning, unit, default.
 pub const SETTINGS: &[(&str, &str)] = &[
@@ -24,6 +32,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("instance", "name that the database must bear [not compared]"),
     ("worker", "name of this process in capi.attempt [capi- and a number]"),
     ("concurrency", "requests in flight per destination [4]"),
+    ("rate", "requests per minute and destination [what the platform allows]"),
     ("lease", "seconds that a claimed batch belongs to its worker [60]"),
     ("request_timeout", "seconds that a platform may take to answer [10]"),
     ("connect_timeout", "seconds that connecting to a platform may take [3]"),
@@ -31,6 +40,12 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("poll", "milliseconds between polls while awake [3]"),
     ("sleep_after", "milliseconds without work before sleep [50]"),
     ("safety_poll", "seconds between polls while asleep [6]"),
+    ("listen", "address and port of /healthz, /readyz and /metrics [none]"),
+    ("look_every", "seconds between looks at backlog, expiry and alerts [60]"),
+    ("alert_webhook", "name of the credential that holds the alerts' URL [none]"),
+    ("alert_format", "slack or json [slack]"),
+    ("alert_backlog", "minutes that an event may wait before an alert [15]"),
+    ("alert_refused", "percent of refused events in an hour that make an alert [10]"),
     ("log", "filter such as info or capi_sidecar=debug [info]"),
     ("log_format", "text or json [text]"),
     ("credentials_dir", "directory with one file per credential [none]"),
@@ -51,27 +66,15 @@ pub struct Config {
     pub delivery: Delivery,
     /// When the database is asked for work.
     pub doorbell: Doorbell,
+    /// Where health and metrics are served: an address and a port, such as `127.0.0.1:9187`.
+    /// `listen`, `CAPI_LISTEN`; default: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// When somebody is told.
+    pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
     /// Where credentials are found.
     pub credentials: Credentials,
-}
-
-/// Where the queue is.
-#[derive(Clone)]
-pub struct Database {
-    /// `postgres://` URL or `key=value` string. Without `sslmode`, TLS is required unless the host
-    /// is this machine; `require` verifies the certificate. `database_url`, `CAPI_DATABASE_URL`;
-    /// required.
-    url: SecretString,
-    /// File with further root certificates in PEM for the database.
-    /// `database_root_cert`, `CAPI_DATABASE_ROOT_CERT`; default: those of the system.
-    pub root_cert: Option<PathBuf>,
-    /// Connections besides the bell's, 1 to 100. `database_connections`,
-    /// `CAPI_DATABASE_CONNECTIONS`; default 6.
-    pub connections: usize,
-    /// The parsed URL.
-    parsed: tokio_postgres::Config,
 }
 
 /// How batches are sent.
@@ -79,6 +82,11 @@ pub struct Database {
 pub struct Delivery {
     /// Requests in flight per destination, 1 to 64. `concurrency`, `CAPI_CONCURRENCY`; default 4.
     pub concurrency: usize,
+    /// Requests per minute to each destination that `rates` does not name, 1 to 60000. `rate`,
+    /// `CAPI_RATE`; default: what the platform allows.
+    pub rate: Option<Rate>,
+    /// Requests per minute by name of the destination: the table `[rates]` of the file.
+    pub rates: BTreeMap<String, Rate>,
     /// How long a batch belongs to the worker that claimed it, in seconds, 15 to 3600; more than
     /// `request_timeout` and 5 s. `lease`, `CAPI_LEASE`; default 60.
     pub lease: Duration,
@@ -106,6 +114,34 @@ pub struct Doorbell {
     pub safety_poll: Duration,
 }
 
+/// When somebody is told that something is wrong, and who.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// Time between looks at backlog, expiry and alerts, in seconds, 1 to 3600. `look_every`,
+    /// `CAPI_LOOK_EVERY`; default 60.
+    pub look_every: Duration,
+    /// Name of the credential that holds the URL which alerts are posted to; the URL is a secret.
+    /// `alert_webhook`, `CAPI_ALERT_WEBHOOK`; default: none, alerts are in `capi.alerts` only.
+    pub webhook: Option<String>,
+    /// What is posted. `alert_format`, `CAPI_ALERT_FORMAT`, `slack` or `json`; default `slack`.
+    pub format: AlertFormat,
+    /// How long an event may wait, in minutes, 1 to 10080. `alert_backlog`, `CAPI_ALERT_BACKLOG`;
+    /// default 15.
+    pub backlog: Duration,
+    /// Percent of refused events within an hour that make an alert, 1 to 100. `alert_refused`,
+    /// `CAPI_ALERT_REFUSED`; default 10.
+    pub refused_percent: u64,
+}
+
+/// What an alert looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertFormat {
+    /// `{"text": …}`, which Slack and those that imitate it take.
+    Slack,
+    /// An object with a key for each part.
+    Json,
+}
+
 /// What is logged.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -122,32 +158,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// Where credentials are found: the environment variable of the credential's name, then the
-/// table `[credentials]` of the file, then the file of that name in `credentials_dir`,
-/// `CAPI_CREDENTIALS_DIR` (default: none), which is read anew for each batch.
-pub struct Credentials {
-    table: BTreeMap<String, SecretString>,
-    directory: Option<PathBuf>,
-    environment: Environment,
-}
-
-/// Why a credential cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialError {
-    /// Nothing bears the name.
-    #[error("credential is neither in the environment nor in the configuration")]
-    Missing,
-    /// The name would reach beyond what is meant for platforms.
-    #[error("credential name must be letters, digits, _ and -, and not begin with CAPI_ or PG")]
-    Name,
-    /// What bears the name is no token.
-    #[error("credential is empty or holds characters that no header takes")]
-    Value,
-    /// The file of this name cannot be read.
-    #[error("credential file cannot be read")]
-    Unreadable,
 }
 
 /// Why there is no configuration. Names the setting and the rule, never the value.
@@ -188,6 +198,9 @@ pub enum ConfigError {
     },
 }
 
+/// Requests per minute that one may ask for.
+const RATES: RangeInclusive<u64> = 1..=60_000;
+
 /// Looks a variable up; tests pass their own.
 type Environment = fn(&str) -> Option<String>;
 
@@ -207,6 +220,21 @@ impl Config {
             None => String::new(),
         };
         Self::read(&text, variable)
+    }
+
+    /// Settings that differ in `new` and take effect with the next start only.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("listen", self.listen != new.listen),
+            ("log", self.log.filter != new.log.filter),
+            ("log_format", self.log.format != new.log.format),
+        ];
+        differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// Requests per minute to a destination, as far as the configuration says so.
+    pub fn rate(&self, destination: &str) -> Option<Rate> {
+        self.delivery.rates.get(destination).copied().or(self.delivery.rate)
     }
 
     /// Reads `file` without any environment.
@@ -247,6 +275,8 @@ impl Settings {
         let connections = self.whole("database_connections", 6, 1..=100)?;
         let delivery = Delivery {
             concurrency: usize::try_from(self.whole("concurrency", 4, 1..=64)?).unwrap_or(4),
+            rate: Rate::per_minute(self.whole("rate", 0, RATES)?),
+            rates: self.rates()?,
             lease: Duration::from_secs(self.whole("lease", 60, 15..=3_600)?),
             request_timeout: Duration::from_secs(self.whole("request_timeout", 10, 1..=300)?),
             connect_timeout: Duration::from_secs(self.whole("connect_timeout", 3, 1..=60)?),
@@ -265,6 +295,8 @@ impl Settings {
                 sleep_after: Duration::from_millis(self.whole("sleep_after", 50, 10..=60_000)?),
                 safety_poll: Duration::from_secs(self.whole("safety_poll", 6, 5..=300)?),
             },
+            listen: self.listen()?,
+            alerts: self.alerts()?,
             log: self.log()?,
             credentials: Credentials {
                 table: self.credentials()?,
@@ -277,7 +309,7 @@ impl Settings {
     fn database(&mut self, connections: usize) -> Result<Database, ConfigError> {
         let url = self.text("database_url")?.map(SecretString::from);
         let url = url.ok_or_else(|| broken("database_url", "is required"))?;
-        let parsed = parse_database_url(&url).ok_or_else(|| {
+        let parsed = database::parse(&url).ok_or_else(|| {
             broken("database_url", "must be a postgres:// URL or a key=value string")
         })?;
         if parsed.get_hosts().is_empty() && parsed.get_hostaddrs().is_empty() {
@@ -298,6 +330,47 @@ impl Settings {
             Some(_) => return Err(broken("log_format", "must be text or json")),
         };
         Ok(Log { filter, format })
+    }
+
+    fn listen(&mut self) -> Result<Option<SocketAddr>, ConfigError> {
+        let address = self.text("listen")?.map(|text| text.parse());
+        address.transpose().map_err(|_| {
+            broken("listen", "must be an IP address and a port such as 127.0.0.1:9187")
+        })
+    }
+
+    fn alerts(&mut self) -> Result<Alerts, ConfigError> {
+        Ok(Alerts {
+            look_every: Duration::from_secs(self.whole("look_every", 60, 1..=3_600)?),
+            webhook: self.text("alert_webhook")?,
+            format: match self.text("alert_format")?.as_deref() {
+                None | Some("slack") => AlertFormat::Slack,
+                Some("json") => AlertFormat::Json,
+                Some(_) => return Err(broken("alert_format", "must be slack or json")),
+            },
+            backlog: Duration::from_secs(60 * self.whole("alert_backlog", 15, 1..=10_080)?),
+            refused_percent: self.whole("alert_refused", 10, 1..=100)?,
+        })
+    }
+
+    fn rates(&mut self) -> Result<BTreeMap<String, Rate>, ConfigError> {
+        self.known.push("rates");
+        let rule = "must be a table of destinations with whole numbers from 1 to 60000";
+        let table = match self.table.remove("rates") {
+            None => return Ok(BTreeMap::new()),
+            Some(Value::Table(table)) => table,
+            Some(_) => return Err(broken("rates", rule)),
+        };
+        let rate = |(name, value)| match value {
+            Value::Integer(number) => u64::try_from(number)
+                .ok()
+                .filter(|number| RATES.contains(number))
+                .and_then(Rate::per_minute)
+                .map(|rate| (name, rate))
+                .ok_or_else(|| broken("rates", rule)),
+            _ => Err(broken("rates", rule)),
+        };
+        table.into_iter().map(rate).collect()
     }
 
     fn credentials(&mut self) -> Result<BTreeMap<String, SecretString>, ConfigError> {
@@ -339,7 +412,7 @@ impl Settings {
         let number = match (self.environment)(&variable_of(key)) {
             Some(text) => text.trim().parse().ok(),
             None => match in_file {
-                None => Some(default),
+                None => return Ok(default),
                 Some(Value::Integer(number)) => u64::try_from(number).ok(),
                 Some(_) => None,
             },
@@ -367,121 +440,11 @@ fn broken(key: &'static str, rule: &str) -> ConfigError {
     ConfigError::Setting { key, variable: variable_of(key), rule: rule.to_owned() }
 }
 
-/// Two sidecars in containers often share the process id 1.
+/// Two sidecars in containers often share the process id 1. The same after a reload.
 fn default_worker() -> String {
-    format!("capi-{}-{:04x}", std::process::id(), rand::random::<u16>())
-}
-
-fn parse_database_url(url: &SecretString) -> Option<tokio_postgres::Config> {
-    // The driver has no words for what it always gets here: a verified certificate.
-    let text = url.expose_secret();
-    let text = text.replace("sslmode=verify-full", "sslmode=require");
-    let text = text.replace("sslmode=verify-ca", "sslmode=require");
-    let mut parsed: tokio_postgres::Config = text.parse().ok()?;
-    if parsed.get_ssl_mode() == SslMode::Prefer {
-        // `prefer` would go on in clear when somebody in between says so.
-        let local = parsed.get_hosts().iter().all(is_local)
-            && parsed.get_hostaddrs().iter().all(|address| address.is_loopback());
-        parsed.ssl_mode(if local { SslMode::Disable } else { SslMode::Require });
-    }
-    Some(parsed)
-}
-
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Tcp(name) => {
-            name == "localhost"
-                || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        Host::Unix(_) => true,
-    }
-}
-
-impl Database {
-    /// The driver's form, with TLS decided.
-    pub fn driver(&self) -> tokio_postgres::Config {
-        self.parsed.clone()
-    }
-
-    /// Whether the connection leaves this machine in clear.
-    pub fn in_clear(&self) -> bool {
-        self.parsed.get_ssl_mode() == SslMode::Disable
-            && !self.parsed.get_hosts().iter().all(is_local)
-    }
-
-    /// The role that connects.
-    pub fn role(&self) -> &str {
-        self.parsed.get_user().unwrap_or("(the system user)")
-    }
-
-    /// The database that is connected to.
-    pub fn name(&self) -> &str {
-        self.parsed.get_dbname().unwrap_or(self.role())
-    }
-
-    /// Host and port for messages.
-    pub fn place(&self) -> String {
-        let host = match self.parsed.get_hosts().first() {
-            Some(Host::Tcp(name)) => name.clone(),
-            Some(Host::Unix(path)) => path.display().to_string(),
-            None => "the given address".to_owned(),
-        };
-        let port = self.parsed.get_ports().first().copied().unwrap_or(5_432);
-        format!("{host}:{port}")
-    }
-}
-
-// The URL may hold a password.
-impl fmt::Debug for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("url", &self.url)
-            .field("place", &self.place())
-            .field("name", &self.name())
-            .field("role", &self.role())
-            .field("connections", &self.connections)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Credentials {
-    /// The credential of this name.
-    pub fn resolve(&self, name: &str) -> Result<SecretString, CredentialError> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        // Whoever manages destinations names credential and endpoint. The sidecar's own settings
-        // and the database's password must not travel to such an endpoint.
-        let own = name.starts_with("CAPI_") || name.starts_with("PG");
-        if name.is_empty() || own || !name.bytes().all(plain) {
-            return Err(CredentialError::Name);
-        }
-        let found = (self.environment)(name).map(SecretString::from);
-        let found = found.or_else(|| self.table.get(name).cloned());
-        let token = match (found, &self.directory) {
-            (Some(token), _) => token,
-            (None, None) => return Err(CredentialError::Missing),
-            (None, Some(directory)) => match fs::read_to_string(directory.join(name)) {
-                Ok(text) => text.into(),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(CredentialError::Missing);
-                }
-                Err(_) => return Err(CredentialError::Unreadable),
-            },
-        };
-        let trimmed = token.expose_secret().trim();
-        if trimmed.is_empty() || !trimmed.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(CredentialError::Value);
-        }
-        Ok(trimmed.into())
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("names", &self.table.keys())
-            .field("directory", &self.directory)
-            .finish_non_exhaustive()
-    }
+    static NAME: OnceLock<String> = OnceLock::new();
+    let name = || format!("capi-{}-{:04x}", std::process::id(), rand::random::<u16>());
+    NAME.get_or_init(name).clone()
 }
 
 #[cfg(test)]
@@ -515,7 +478,7 @@ mod tests {
             Settings { table: URL.parse().expect("TOML"), environment: nothing, known: vec![] };
         settings.config().expect("a configuration");
         let mut known = settings.known;
-        known.retain(|key| *key != "credentials");
+        known.retain(|key| !["credentials", "rates"].contains(key));
         let mut listed: Vec<_> = SETTINGS.iter().map(|(key, _)| *key).collect();
         known.sort_unstable();
         listed.sort_unstable();
@@ -551,6 +514,13 @@ mod tests {
             ("log = 'a=b=c'", "setting log"),
             ("credentials = 's3cret'", "setting credentials"),
             ("credentials = { a = 1 }", "setting credentials"),
+            ("rate = 0", "setting rate"),
+            ("rates = { meta-eu = 's3cret' }", "setting rates"),
+            ("rates = { meta-eu = 0 }", "setting rates"),
+            ("listen = 's3cret'", "setting listen"),
+            ("listen = 9187", "setting listen"),
+            ("alert_format = 's3cret'", "setting alert_format"),
+            ("alert_refused = 101", "setting alert_refused"),
             ("x = 's3cret", "config file is not TOML near line 2"),
             ("database_url = 's3cret'", "config file is not TOML near line 2"),
         ] {
@@ -565,65 +535,27 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_has_its_own_rate_or_the_common_one() {
+        let config = read("rate = 600\n[rates]\nmeta-us = 30\n").expect("a configuration");
+        assert_eq!(config.rate("meta-us"), Rate::per_minute(30));
+        assert_eq!(config.rate("meta-eu"), Rate::per_minute(600));
+        assert_eq!(read("").expect("a configuration").rate("meta-eu"), None);
+    }
+
+    #[test]
+    fn a_reload_keeps_the_workers_name_and_tells_what_it_cannot_change() {
+        let old = read("").expect("a configuration");
+        let new = read("listen = '127.0.0.1:9187'\nlog = 'debug'\nconcurrency = 9\n");
+        let new = new.expect("a configuration");
+        assert_eq!(old.worker, new.worker);
+        assert_eq!(old.needs_restart(&new), ["listen", "log"]);
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let config = read("credentials.META_TOKEN = 'EAAGsecret'").expect("a configuration");
         let shown = format!("{config:?}");
         assert!(shown.contains("META_TOKEN") && shown.contains("db.example.com"), "{shown}");
         assert!(!shown.contains("EAAGsecret") && !shown.contains("s3cret"), "{shown}");
-    }
-
-    #[test]
-    fn tls_is_required_unless_the_database_is_here() {
-        for (url, mode) in [
-            ("postgres://a@db.example.com/x", SslMode::Require),
-            ("postgres://a@db.example.com/x?sslmode=prefer", SslMode::Require),
-            ("postgres://a@db.example.com/x?sslmode=verify-full", SslMode::Require),
-            ("postgres://a@db.example.com/x?sslmode=disable", SslMode::Disable),
-            ("postgres://a@127.0.0.1/x", SslMode::Disable),
-            ("host=/run/postgresql dbname=x", SslMode::Disable),
-            ("host=localhost,db.example.com user=a", SslMode::Require),
-        ] {
-            let config = Config::read(&format!("database_url = '{url}'"), nothing).expect(url);
-            assert_eq!(config.database.driver().get_ssl_mode(), mode, "{url}");
-        }
-    }
-
-    fn credentials(directory: Option<PathBuf>) -> Credentials {
-        fn environment(name: &str) -> Option<String> {
-            match name {
-                "META_TOKEN" | "CAPI_DATABASE_URL" | "PGPASSWORD" => {
-                    Some(" from-environment ".into())
-                }
-                "BROKEN" => Some("two\nlines".into()),
-                _ => None,
-            }
-        }
-        let table =
-            ["META_TOKEN", "TABLE_TOKEN"].map(|name| (name.to_owned(), "from-table".into()));
-        Credentials { table: table.into(), directory, environment }
-    }
-
-    #[test]
-    fn credentials_come_from_environment_then_table_then_directory() {
-        let directory =
-            std::env::temp_dir().join(format!("capi-credentials-{}", std::process::id()));
-        fs::create_dir_all(&directory).expect("a directory");
-        fs::write(directory.join("FILE_TOKEN"), "from-file\n").expect("a file");
-        let credentials = credentials(Some(directory.clone()));
-        let get = |name| credentials.resolve(name).map(|token| token.expose_secret().to_owned());
-        assert_eq!(get("META_TOKEN").as_deref(), Ok("from-environment"));
-        assert_eq!(get("TABLE_TOKEN").as_deref(), Ok("from-table"));
-        assert_eq!(get("FILE_TOKEN").as_deref(), Ok("from-file"));
-        assert_eq!(get("OTHER"), Err(CredentialError::Missing));
-        assert_eq!(get("BROKEN"), Err(CredentialError::Value));
-        fs::remove_dir_all(directory).expect("removed");
-    }
-
-    #[test]
-    fn a_credential_name_reaches_nothing_but_credentials() {
-        for name in ["", "../shadow", "a/b", "CAPI_DATABASE_URL", "PGPASSWORD", "a b", "a.b"] {
-            let found = credentials(None).resolve(name).map(|_| ());
-            assert_eq!(found, Err(CredentialError::Name), "{name}");
-        }
     }
 }

@@ -1,26 +1,44 @@
-//! Which workers there are: one per active destination that can be sent to.
+//! Which workers there are: one per active destination that can be sent to. And which blocked
+//! destinations wait for another credential.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use capi_core::destination;
+use capi_core::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::config::Credentials;
+use crate::alert::step_to;
+use crate::config::{Credentials, Fingerprint};
+use crate::metrics::Meter;
 use crate::queue::{DestinationRow, Polled};
-use crate::worker::{Line, Mood, Tools, Worker};
+use crate::retry::Rate;
+use crate::vitals::Fleet;
+use crate::worker::{Line, Mood, Tools, UsedCredential, Worker, now};
 
 /// How often a destination that cannot be sent to is looked at again: its credential may come as a
 /// file.
 const SECOND_LOOK: Duration = Duration::from_secs(60);
 
+/// How often the credentials of blocked destinations are looked at.
+const CREDENTIAL_LOOK: Duration = Duration::from_secs(5);
+
 /// The workers of this process.
 pub struct Crew {
     tools: Tools,
     members: HashMap<i32, Member>,
+    /// Destinations whose block another credential would lift.
+    blocked: HashMap<i32, Blocked>,
+    /// Destinations that are blocked, whatever for.
+    blocked_count: usize,
+    /// What was last sent with, by destination; outlives its worker.
+    used: HashMap<i32, UsedCredential>,
+    /// The list of destinations is to be read again, whatever the poll shows.
+    stale: bool,
+    last_credential_look: Instant,
     /// Active destinations that cannot be sent to from here, and the version that says so.
     skipped: HashMap<i32, Skipped>,
     workers: JoinSet<()>,
@@ -31,6 +49,20 @@ struct Member {
     version: i32,
     line: Line,
     stop: watch::Sender<bool>,
+}
+
+/// A destination that waits for another credential.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// Its number.
+    pub destination: i32,
+    /// The version that the block made.
+    pub version: i32,
+    /// Its name.
+    pub name: String,
+    credential: String,
+    /// With what it was tried in vain; none when this process has never tried.
+    failed: Option<Fingerprint>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -58,28 +90,48 @@ impl Crew {
         Self {
             tools,
             members: HashMap::new(),
+            blocked: HashMap::new(),
+            blocked_count: 0,
+            used: HashMap::new(),
+            stale: true,
+            last_credential_look: Instant::now(),
             skipped: HashMap::new(),
             workers: JoinSet::new(),
             last_look: Instant::now(),
         }
     }
 
+    /// Goes on with other settings: the workers finish what is in flight, and new ones begin at the
+    /// next look.
+    pub fn reload(&mut self, tools: Tools) {
+        self.keep(|_, _| false);
+        self.skipped.clear();
+        self.stale = true;
+        self.tools = tools;
+    }
+
     /// Whether the list of destinations must be read again for what the poll shows.
     pub fn is_stale(&mut self, polled: &[Polled]) -> bool {
         while self.workers.try_join_next().is_some() {}
         // Those that stopped by themselves.
+        let before = self.members.len();
         self.members.retain(|_, member| !member.stop.is_closed());
+        self.stale |= self.members.len() != before;
         let second_look = !self.skipped.is_empty() && self.last_look.elapsed() > SECOND_LOOK;
         let known = |id: &i32| {
             let member = self.members.get(id).map(|member| member.version);
             member.or_else(|| self.skipped.get(id).map(|skipped| skipped.version))
         };
-        second_look || polled.iter().any(|row| known(&row.destination) != Some(row.version))
+        self.stale
+            || second_look
+            || polled.iter().any(|row| known(&row.destination) != Some(row.version))
     }
 
     /// Replaces the workers of changed destinations.
     pub fn rebuild(&mut self, destinations: Vec<DestinationRow>) {
         self.last_look = Instant::now();
+        self.stale = false;
+        self.note_blocked(&destinations);
         let active: HashMap<i32, DestinationRow> = destinations
             .into_iter()
             .filter(|row| row.state == "active")
@@ -94,9 +146,56 @@ impl Crew {
         }
     }
 
+    fn note_blocked(&mut self, destinations: &[DestinationRow]) {
+        let before: Vec<(i32, i32)> =
+            self.blocked.values().map(|b| (b.destination, b.version)).collect();
+        let count = destinations.iter().filter(|row| row.state == "blocked").count();
+        let mut blocked = HashMap::new();
+        for row in destinations.iter().filter(|row| row.state == "blocked") {
+            let DestinationRow { destination: id, version, .. } = *row;
+            let reason = row.pause_reason.as_deref().unwrap_or_default();
+            let platform = destination::build(&row.platform, &row.settings);
+            if !platform.is_ok_and(|platform| platform.is_about_credential(reason)) {
+                continue;
+            }
+            let known = self.blocked.remove(&id).filter(|known| known.version == version);
+            let used = || self.used.get(&id).and_then(UsedCredential::get);
+            let failed = known.map_or_else(used, |known| known.failed);
+            let (name, credential) = (row.name.clone(), row.credential.clone());
+            blocked.insert(id, Blocked { destination: id, version, name, credential, failed });
+        }
+        self.blocked = blocked;
+        let is_news = self.blocked.values().any(|b| !before.contains(&(b.destination, b.version)));
+        if is_news || count != self.blocked_count {
+            self.tools.alarm.notify_one();
+        }
+        self.blocked_count = count;
+    }
+
+    /// Blocked destinations whose credential is another one than what was tried in vain; each content
+    /// once. A process that has never tried does so once.
+    pub fn changed_credentials(&mut self) -> Vec<Blocked> {
+        if self.blocked.is_empty() || self.last_credential_look.elapsed() < CREDENTIAL_LOOK {
+            return Vec::new();
+        }
+        self.last_credential_look = Instant::now();
+        let credentials = &self.tools.config.credentials;
+        let mut changed = Vec::new();
+        for blocked in self.blocked.values_mut() {
+            let Ok(credential) = credentials.resolve(&blocked.credential) else { continue };
+            let found = Some(Fingerprint::of(&credential));
+            if blocked.failed != found {
+                blocked.failed = found;
+                changed.push(blocked.clone());
+            }
+        }
+        changed
+    }
+
     fn hire(&mut self, row: DestinationRow) {
         let (id, version) = (row.destination, row.version);
-        let platform = match ready(&row, &self.tools.config.credentials) {
+        let credentials = &self.tools.config.credentials;
+        let platform = match ready(&row, credentials) {
             Ok(platform) => platform,
             Err(why) => {
                 let skipped = Skipped { version, why };
@@ -114,10 +213,20 @@ impl Crew {
         if let Some(trouble) = trouble {
             warn!(destination = row.name, way_out = trouble.way_out, "{}", trouble.what);
         }
+        if let Some(days) = days_left(credentials, &row.credential, now()) {
+            warn!(destination = row.name, credential = row.credential, days, "credential expires");
+        }
         self.skipped.remove(&id);
         let (stop, stopped) = watch::channel(false);
-        let line = Line::default();
+        let used = self.used.entry(id).or_default().clone();
+        if let Ok(credential) = credentials.resolve(&row.credential) {
+            used.set(&credential);
+        }
+        let line = Line::new(used);
+        let of_platform = platform.requests_per_minute().and_then(|n| Rate::per_minute(n.into()));
         let worker = Worker {
+            rate: self.tools.config.rate(&row.name).or(of_platform),
+            meter: Meter::new(&self.tools.metrics, &row.name, &row.platform),
             tools: self.tools.clone(),
             id,
             name: row.name,
@@ -134,8 +243,16 @@ impl Crew {
     pub fn attend(&mut self, polled: &[Polled]) -> View {
         let listed: HashMap<i32, &Polled> =
             polled.iter().map(|row| (row.destination, row)).collect();
+        let before = self.members.len();
         self.keep(|id, _| listed.contains_key(&id));
+        // Paused, dropped or blocked by somebody: which of them matters.
+        self.stale |= self.members.len() != before;
         self.skipped.retain(|id, _| listed.contains_key(id));
+        self.tools.vitals.fleet(Fleet {
+            sending: self.members.len(),
+            skipped: self.skipped.len(),
+            blocked: self.blocked_count,
+        });
         let mut view = View::default();
         for (id, member) in &self.members {
             match member.line.mood() {
@@ -175,6 +292,11 @@ impl Crew {
             warn!("requests in flight were cut off: their batches go again when the lease ends");
         }
     }
+}
+
+/// The step of the days until the credential ends, if they are few and somebody has said so.
+pub fn days_left(credentials: &Credentials, name: &str, now: Timestamp) -> Option<String> {
+    step_to(credentials.expires(name).ok()??, now)
 }
 
 /// The platform of a destination, or why it cannot be sent to from here.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::config;
 use crate::crew::{Crew, View};
@@ -94,6 +94,7 @@ pub async fn run(
     let mut claimed = tools.claimed.load(Ordering::Relaxed);
     let mut maintenance = Instant::now();
     while !*stop.borrow() {
+        tools.vitals.beat(tools.config.doorbell.safety_poll);
         if Instant::now() >= maintenance {
             maintenance = Instant::now() + MAINTENANCE;
             tokio::spawn(maintain(tools.clone()));
@@ -133,6 +134,12 @@ async fn attend(session: &Session, crew: &mut Crew, polled: &[Polled]) -> Result
     if crew.is_stale(polled) {
         crew.rebuild(session.destinations().await?);
     }
+    for blocked in crew.changed_credentials() {
+        let name = &blocked.name;
+        if session.unblock(blocked.destination, blocked.version, "credential_changed").await? {
+            info!(destination = name, "its credential was not tried yet: sending");
+        }
+    }
     Ok(crew.attend(polled))
 }
 
@@ -148,6 +155,7 @@ async fn sleep_armed(
     debug!(armed = bell.armed, "asleep");
     loop {
         let view = look(session, crew).await?;
+        tools.vitals.beat(safety_poll);
         if view.told || view.hungry || *stop.borrow() {
             break;
         }
@@ -178,11 +186,19 @@ async fn maintain(tools: Tools) {
         match tools.queue.maintain().await {
             Ok(done) => {
                 debug!(%done, "maintenance");
+                if done.get("skipped").is_none() {
+                    tools.vitals.maintained(true);
+                    tools.metrics.maintenance.with_label_values(&["done"]).inc();
+                }
                 if done["more"] != true {
                     return;
                 }
             }
-            Err(error) => return warn!(error = chain(&error), "maintenance failed"),
+            Err(error) => {
+                tools.vitals.maintained(false);
+                tools.metrics.maintenance.with_label_values(&["failed"]).inc();
+                return warn!(error = chain(&error), "maintenance failed");
+            }
         }
     }
 }

@@ -1,16 +1,20 @@
 //! The one HTTP client: timeouts, size limit, no redirects, credentials, redaction.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use capi_core::destination::{CredentialSlot, Method, Request, Response};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 /// Most bytes of an answer that are read. Platforms answer in hundreds.
 const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// The header that says when to come back: in seconds, or as a date.
+const RETRY_AFTER: &str = "retry-after";
 
 /// How long an idle connection to a platform is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -62,6 +66,17 @@ impl SendError {
     }
 }
 
+/// Why a receiver of alerts did not take one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotifyError {
+    /// There was no answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// It answered with something else than success.
+    #[error("HTTP status {0}")]
+    Status(u16),
+}
+
 /// The HTTP client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("build the HTTP client")]
@@ -87,6 +102,22 @@ impl Http {
             .build()
             .map_err(ClientError)?;
         Ok(Self { client })
+    }
+
+    /// Posts to a URL that is itself a secret; whether the receiver took it.
+    pub async fn notify(&self, url: &SecretString, body: &Value) -> Result<(), NotifyError> {
+        let url = Url::parse(url.expose_secret()).map_err(|_| SendError::Build)?;
+        if url.scheme() != "https" && !is_loopback(&url) {
+            return Err(SendError::InClear.into());
+        }
+        let body = serde_json::to_vec(body).map_err(|_| SendError::Build)?;
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        let answer = request.send().await.map_err(|error| classify(&error))?;
+        // What it says does not matter, and the connection can be used again only after its end.
+        match read(answer).await?.status {
+            200..300 => Ok(()),
+            status => Err(NotifyError::Status(status)),
+        }
     }
 
     /// Sends one request with its credential in its slot and reads the answer.
@@ -135,11 +166,17 @@ impl Http {
 
 async fn read(mut answer: reqwest::Response) -> Result<Response, SendError> {
     let status = answer.status().as_u16();
+    let date = answer.headers().get(DATE).and_then(|value| value.to_str().ok());
     let headers = answer
         .headers()
         .iter()
         .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            let value = value.to_str().ok()?;
+            let seconds = (name.as_str() == RETRY_AFTER)
+                .then(|| seconds_until(value, date, SystemTime::now()))
+                .flatten();
+            let value = seconds.map_or_else(|| value.to_owned(), |seconds| seconds.to_string());
+            Some((name.as_str().to_owned(), value))
         })
         .collect();
     let mut body = Vec::new();
@@ -151,6 +188,15 @@ async fn read(mut answer: reqwest::Response) -> Result<Response, SendError> {
         }
     }
     Ok(Response { status, headers, body })
+}
+
+/// Seconds until an HTTP date, by the clock of whoever wrote it if the answer bears its time. `None`
+/// when it is no date.
+fn seconds_until(value: &str, date: Option<&str>, now: SystemTime) -> Option<u64> {
+    let until = httpdate::parse_http_date(value.trim()).ok()?;
+    let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+    // In the past: at once.
+    Some(until.duration_since(now).unwrap_or_default().as_secs_f64().ceil() as u64)
 }
 
 fn classify(error: &reqwest::Error) -> SendError {
@@ -235,6 +281,72 @@ mod tests {
             assert!(got.contains("content-type: application/json"), "{got}");
             assert_eq!(got.matches("EAAGsecret").count(), 1, "{got}");
         }
+    }
+
+    #[test]
+    fn a_date_to_come_back_at_becomes_seconds_by_the_writers_clock() {
+        let at = |text| httpdate::parse_http_date(text).expect("a date");
+        let now = at("Tue, 24 Nov 2026 10:00:00 GMT");
+        let come_back = "Tue, 24 Nov 2026 10:05:00 GMT";
+        assert_eq!(seconds_until(come_back, None, now), Some(300));
+        let theirs = Some("Tue, 24 Nov 2026 10:04:00 GMT");
+        assert_eq!(seconds_until(come_back, theirs, now), Some(60), "our clock may be wrong");
+        assert_eq!(seconds_until(come_back, Some("soon"), now), Some(300));
+        assert_eq!(seconds_until("Tue, 24 Nov 2026 09:00:00 GMT", None, now), Some(0));
+        assert_eq!(seconds_until(" Tuesday, 24-Nov-26 10:00:30 GMT ", None, now), Some(30));
+        for text in ["120", "-1", "soon", "", "Tue, 31 Feb 2026 10:00:00 GMT"] {
+            assert_eq!(seconds_until(text, None, now), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn retry_after_is_read_in_both_forms() {
+        for (value, seconds) in [("7", 7), ("Tue, 24 Nov 2026 10:05:00 GMT", 300)] {
+            let answer = format!(
+                "HTTP/1.1 429 Slow\r\ndate: Tue, 24 Nov 2026 10:00:00 GMT\r\n\
+                 retry-after: {value}\r\ncontent-length: 0\r\n\r\n"
+            );
+            let (url, _task) = server(Some(answer)).await;
+            let answer = http().send(request(url), CredentialSlot::Bearer, &token()).await;
+            let after = answer.expect("an answer").retry_after();
+            assert_eq!(after, Some(Duration::from_secs(seconds)), "{value}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stalls_is_a_timeout_and_perhaps_sent() {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+        let (url, server) = server(Some(answer.to_owned())).await;
+        let sending = tokio::spawn(async move {
+            http().send(request(url), CredentialSlot::Bearer, &token()).await.err()
+        });
+        // The server keeps its end open until the request has given up.
+        let open = server.await.expect("a request");
+        assert_eq!(sending.await.expect("no panic"), Some(SendError::Timeout));
+        drop(open);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_certainly_not_sent() {
+        let url = "https://graph.invalid/v26.0/1/events".to_owned();
+        let sent = http().send(request(url), CredentialSlot::Bearer, &token()).await;
+        assert_eq!(sent.err().map(SendError::certainty), Some("no"));
+    }
+
+    #[tokio::test]
+    async fn an_alert_goes_to_https_or_this_machine_and_needs_a_success() {
+        let body = json!({"data": []});
+        let (url, task) = server(ok("ok")).await;
+        assert_eq!(http().notify(&url.into(), &body).await, Ok(()));
+        assert!(task.await.expect("a request").0.contains("application/json"));
+        let refused = "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n".to_owned();
+        let (url, _task) = server(Some(refused)).await;
+        assert_eq!(http().notify(&url.into(), &body).await, Err(NotifyError::Status(404)));
+        let sent = http().notify(&"http://example.com/s3cret".into(), &body).await;
+        assert_eq!(sent, Err(SendError::InClear.into()));
+        let sent = http().notify(&"s3cret".into(), &body).await;
+        assert_eq!(sent, Err(SendError::Build.into()));
+        assert!(!format!("{sent:?}").contains("s3cret"));
     }
 
     #[tokio::test]

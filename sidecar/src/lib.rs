@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod crew;
@@ -13,11 +14,16 @@ pub mod doorbell;
 pub mod fake;
 pub mod handshake;
 pub mod http;
+pub mod metrics;
+pub mod observe;
 pub mod queue;
 pub mod recording;
 pub mod retry;
+pub mod systemd;
 pub mod telemetry;
 pub mod tls;
+pub mod vitals;
+pub mod watch;
 pub mod worker;
 
 /// This program's version.

@@ -4,6 +4,7 @@
 //! message speaks of schema, rights or connection and not of data.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use capi_core::time::Timestamp;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
+use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, OnceCell};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::{FromSql, Json, ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -27,6 +30,8 @@ use crate::handshake::Handshake;
 use crate::recording::Recording;
 use crate::tls::{self, TlsError};
 
+mod watch;
+
 /// How long a call may take before the server, and a little later this side, gives up.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,6 +41,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without a word from the other side a connection is dead. Short, because a
 /// bell that nobody hears makes commits ring it in vain.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// Most bytes of events, as the server sends them, that one request is made of: what bounds the
+/// memory, together with the number of requests in flight. A thousand events of a shop take a
+/// quarter of it.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// What every connection is told first. Planning is cheap here and compiling it never pays.
 const PREPARE: &str = "set statement_timeout = '30s'; set jit = off; \
@@ -187,6 +197,15 @@ pub struct ClaimedEvent {
     pub event: Result<Event, &'static str>,
 }
 
+/// The events of a claimed batch.
+#[derive(Debug, Default)]
+pub struct ClaimedEvents {
+    /// In order.
+    pub events: Vec<ClaimedEvent>,
+    /// Whether the batch holds more, for which there was no room.
+    pub cut: bool,
+}
+
 /// What `capi check` looks up besides the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -222,6 +241,8 @@ fn driver(database: &Database) -> tokio_postgres::Config {
     let mut driver = database.driver();
     driver
         .application_name("pg_capi")
+        // Of several hosts only the one that takes writes will do: a standby cannot claim.
+        .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives(true)
         .keepalives_idle(SILENCE / 2)
@@ -309,15 +330,43 @@ impl Queue {
         }))
     }
 
-    /// The events of a claimed batch; none when the lease is lost.
-    pub async fn claimed_events(&self, claim: &Claim) -> Result<Vec<ClaimedEvent>, QueueError> {
+    /// The events of a claimed batch, as many as there is room for; none when the lease is lost.
+    pub async fn claimed_events(&self, claim: &Claim) -> Result<ClaimedEvents, QueueError> {
         const CALL: &str = "capi.claimed_events";
         const SQL: &str = "select id, event_name, event_id, event_time_us, action_source, value, \
             currency, identity, facts from capi.claimed_events($1, $2)";
-        let rows = self.rows(CALL, SQL, &[&claim.batch, &claim.token]).await?;
-        let event =
-            |row: &Row| Ok(ClaimedEvent { id: column(row, CALL, "id")?, event: event(row, CALL)? });
-        rows.iter().map(event).collect()
+        within(CALL, async {
+            let client = self.pool.get().await.map_err(QueueError::of_pool)?;
+            let fetched = async {
+                let statement = client.prepare_cached(SQL).await?;
+                let arguments: [&(dyn ToSql + Sync); 2] = [&claim.batch, &claim.token];
+                client.query_raw(&statement, arguments).await
+            };
+            let read = async {
+                let mut rows = pin!(fetched.await.map_err(|e| QueueError::of_call(CALL, e))?);
+                let mut claimed = ClaimedEvents::default();
+                let mut room = BATCH_BYTES;
+                while let Some(row) = rows.next().await {
+                    let row = row.map_err(|error| QueueError::of_call(CALL, error))?;
+                    let size = row.raw_size_bytes();
+                    // The first one always has room: it must go some time.
+                    if size > room && !claimed.events.is_empty() {
+                        claimed.cut = true;
+                        break;
+                    }
+                    room = room.saturating_sub(size);
+                    let event = event(&row, CALL)?;
+                    claimed.events.push(ClaimedEvent { id: column(&row, CALL, "id")?, event });
+                }
+                Ok(claimed)
+            };
+            let read = read.await;
+            if read.is_err() {
+                drop(Object::take(client));
+            }
+            read
+        })
+        .await
     }
 
     /// Records what became of a claimed batch; false when the lease is lost.
@@ -545,6 +594,11 @@ const FUNCTIONS: &[&str] = &[
     "bell_arm",
     "bell_disarm",
     "maintain",
+    "health",
+    "unblock",
+    "alert_note",
+    "alert_claim",
+    "alert_told",
 ];
 
 fn column<'a, T: FromSql<'a>>(

@@ -1,7 +1,7 @@
 //! Claim, send, record: the one loop per destination, with several batches in flight.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capi_core::destination::{self, Destination};
@@ -13,11 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use crate::config::{Config, CredentialError};
-use crate::http::Http;
-use crate::queue::{Claim, ClaimedEvent, Queue};
+use crate::config::{Config, CredentialError, Fingerprint};
+use crate::http::{ClientError, Http};
+use crate::metrics::{Meter, Metrics};
+use crate::queue::{Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
 use crate::recording::{Flight, Recording, Settlement, Status, Step};
-use crate::retry::{Health, Pace, backoff};
+use crate::retry::{Health, Pace, Rate, backoff};
+use crate::tls::{self, TlsError};
+use crate::vitals::Vitals;
 
 /// What every worker uses.
 #[derive(Clone)]
@@ -32,6 +35,70 @@ pub struct Tools {
     pub claimed: Arc<AtomicU64>,
     /// Wakes the doorbell: a worker ran out of work, or a batch is due later.
     pub nudge: Arc<Notify>,
+    /// Wakes whoever looks for alerts: a destination was blocked, or is so no more.
+    pub alarm: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Signs of life.
+    pub vitals: Arc<Vitals>,
+}
+
+/// Why the tools cannot be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolsError {
+    /// No way to the database.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl Tools {
+    /// Makes them; nothing is connected yet.
+    pub fn new(config: Config) -> Result<Self, ToolsError> {
+        let delivery = &config.delivery;
+        Ok(Self {
+            queue: Queue::new(&config.database)?,
+            http: Http::new(
+                tls::client(None)?,
+                delivery.connect_timeout,
+                delivery.request_timeout,
+            )?,
+            config: Arc::new(config),
+            claimed: Arc::default(),
+            nudge: Arc::default(),
+            alarm: Arc::default(),
+            metrics: Arc::default(),
+            vitals: Arc::default(),
+        })
+    }
+
+    /// The same for another configuration: what is counted goes on.
+    pub fn reloaded(&self, config: Config) -> Result<Self, ToolsError> {
+        let Self { claimed, nudge, alarm, metrics, vitals, .. } = self.clone();
+        Ok(Self { claimed, nudge, alarm, metrics, vitals, ..Self::new(config)? })
+    }
+}
+
+/// What a destination was last sent with, so that another credential can be told from it.
+#[derive(Clone, Default)]
+pub struct UsedCredential(Arc<Mutex<Option<Fingerprint>>>);
+
+impl UsedCredential {
+    /// The last one.
+    pub fn get(&self) -> Option<Fingerprint> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of one.
+    pub fn set(&self, credential: &SecretString) {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = Some(Fingerprint::of(credential));
+    }
 }
 
 /// What a worker is about, so that the doorbell knows whom to poll for.
@@ -50,9 +117,15 @@ pub enum Mood {
 pub struct Line {
     mood: Arc<AtomicU8>,
     work: Arc<Notify>,
+    used: UsedCredential,
 }
 
 impl Line {
+    /// A line that also tells what was sent with.
+    pub fn new(used: UsedCredential) -> Self {
+        Self { used, ..Self::default() }
+    }
+
     /// Tells the worker that there is work.
     pub fn signal(&self) {
         self.work.notify_one();
@@ -87,6 +160,10 @@ pub struct Worker {
     pub platform: Box<dyn Destination>,
     /// The doorbell's line.
     pub line: Line,
+    /// What it may send at most.
+    pub rate: Option<Rate>,
+    /// What it counts.
+    pub meter: Meter,
     /// True once nothing more may be claimed.
     pub stop: watch::Receiver<bool>,
 }
@@ -114,17 +191,18 @@ impl Worker {
         let this = Arc::new(self);
         let mut stop = this.stop.clone();
         let mut flights: JoinSet<Landing> = JoinSet::new();
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(this.rate);
         let mut work = true;
         let mut grounded = false;
         loop {
             grounded |= *stop.borrow();
             let now = Instant::now();
             let slots = pace.slots(this.tools.config.delivery.concurrency, now);
-            while work && !grounded && flights.len() < slots {
+            while work && !grounded && flights.len() < slots && pace.has_token(Instant::now()) {
                 this.line.set(Mood::Hungry);
                 match this.claim().await {
                     Some((claim, lease_ends)) => {
+                        pace.take_token(Instant::now());
                         flights.spawn(this.clone().deliver(claim, lease_ends));
                     }
                     None => work = false,
@@ -179,6 +257,7 @@ impl Worker {
                     return claim.map(|claim| (claim, lease_ends));
                 }
                 Err(error) => {
+                    self.tools.metrics.database_error(&error);
                     warn!(destination = self.name, error = chain(&error), "claim failed");
                     let mut stop = self.stop.clone();
                     tokio::select! {
@@ -200,6 +279,7 @@ impl Worker {
             events = claim.events.len()
         );
         async move {
+            let _flight = self.meter.flight();
             match self.fly(&claim, lease_ends).await {
                 Ok(recording) => self.record(&claim, recording).await,
                 Err(landing) => landing,
@@ -212,7 +292,10 @@ impl Worker {
     /// Reads the events, sends what can be sent and says what is to be recorded.
     async fn fly(&self, claim: &Claim, lease_ends: Instant) -> Result<Recording, Landing> {
         let credential = match self.credential() {
-            Ok(credential) => credential,
+            Ok(credential) => {
+                self.line.used.set(&credential);
+                credential
+            }
             Err(error) => {
                 error!(credential = self.credential, %error, "cannot send");
                 self.release(claim).await;
@@ -227,7 +310,7 @@ impl Worker {
                 return Err(Landing::Dropped);
             }
         };
-        if events.is_empty() {
+        if events.events.is_empty() {
             warn!("lease lost before sending");
             return Err(Landing::Dropped);
         }
@@ -251,7 +334,10 @@ impl Worker {
             return Err(Landing::Dropped);
         }
         let slot = self.platform.spec().credential;
-        Ok(match self.tools.http.send(request, slot, &credential).await {
+        let began = Instant::now();
+        let sent_off = self.tools.http.send(request, slot, &credential).await;
+        self.meter.took(began.elapsed());
+        Ok(match sent_off {
             Ok(answer) => {
                 let verdict = self.platform.verdict(&sent, &answer);
                 flight.answered(answer.status, verdict, draw())
@@ -273,6 +359,7 @@ impl Worker {
                 Ok(held) => break held,
                 Err(error) => {
                     let pause = backoff(failures, None, 0.2).min(LONGEST_DATABASE_PAUSE);
+                    self.tools.metrics.database_error(&error);
                     warn!(error = chain(&error), "answer could not be recorded");
                     sleep(pause).await;
                     failures += 1;
@@ -284,6 +371,7 @@ impl Worker {
             return Landing::Dropped;
         }
         log(&recording);
+        self.meter.recorded(&recording);
         let due_at_once = recording.due_in.is_zero() && !recording.again.is_empty();
         if !recording.again.is_empty() {
             self.tools.nudge.notify_one();
@@ -309,10 +397,11 @@ const LONGEST_DATABASE_PAUSE: Duration = Duration::from_secs(5);
 /// Tells events that can be sent from those that end here or are missing.
 fn sort(
     claim: &Claim,
-    events: Vec<ClaimedEvent>,
+    events: ClaimedEvents,
     platform: &dyn Destination,
     now: Timestamp,
 ) -> (Flight, Vec<Event>) {
+    let ClaimedEvents { events, cut } = events;
     let mut flight = Flight { tries: claim.tries, ..Flight::default() };
     let mut fit = Vec::with_capacity(events.len());
     let mut missing: std::collections::HashSet<i64> = claim.events.iter().copied().collect();
@@ -332,7 +421,10 @@ fn sort(
         }
     }
     if !missing.is_empty() {
-        error!(count = missing.len(), "events of the batch are not in the outbox");
+        match cut {
+            true => debug!(count = missing.len(), "large events: the rest goes by itself"),
+            false => error!(count = missing.len(), "events of the batch are not in the outbox"),
+        }
         flight.unsent.extend(claim.events.iter().filter(|id| missing.contains(id)));
     }
     (flight, fit)
@@ -422,6 +514,7 @@ mod tests {
         let now = Timestamp(100 * DAY);
         let unreadable = ClaimedEvent { id: 3, event: Err("currency") };
         let events = vec![event(1, 99 * DAY), event(2, 92 * DAY), unreadable, event(9, 99 * DAY)];
+        let events = ClaimedEvents { events, cut: false };
         let (flight, fit) = sort(&claim(&[1, 2, 3, 4]), events, &*platform, now);
         assert_eq!(fit.iter().map(|event| event.id).collect::<Vec<_>>(), [1]);
         assert_eq!(flight.settled, [Settlement::expired(2), Settlement::unreadable(3, "currency")]);

@@ -11,6 +11,8 @@ pub mod leaks;
 pub mod patience;
 pub mod platform;
 pub mod pooler;
+pub mod proxy;
+pub mod receiver;
 pub mod shop;
 pub mod sidecar;
 pub mod torture;

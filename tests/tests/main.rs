@@ -1,5 +1,6 @@
 //! End-to-end tests: real Postgres, real sidecar, fake platform. One module per subject.
 
+mod alerts;
 mod capture;
 mod catalog;
 mod checkout;
@@ -14,6 +15,7 @@ mod dump;
 mod exactly_once;
 mod explain;
 mod faults;
+mod operations;
 mod pooler;
 mod privacy;
 mod roles;

@@ -26,6 +26,16 @@ pub trait Destination: Send + Sync {
         None
     }
 
+    /// Requests per minute that the platform allows, where it documents a number.
+    fn requests_per_minute(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether another credential, or the same with more rights, would lift a block for this reason.
+    fn is_about_credential(&self, reason: &str) -> bool {
+        matches!(reason, "http_401" | "http_403")
+    }
+
     /// Oldest age at which the platform still takes this event.
     fn max_age(&self, event: &Event) -> Duration;
 
@@ -218,7 +228,8 @@ impl Response {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// The `Retry-After` header in its form of seconds; the form of a date would need a clock.
+    /// The `Retry-After` header in seconds; whoever receives an answer turns the form of a date,
+    /// which needs a clock, into that.
     pub fn retry_after(&self) -> Option<Duration> {
         self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
     }

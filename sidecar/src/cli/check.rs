@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::way_out;
 use crate::VERSION;
+use crate::alert::step_to;
 use crate::config::{Config, ConfigError, Credentials, Database};
 use crate::crew::ready;
 use crate::handshake::Handshake;
@@ -129,6 +130,7 @@ async fn all(config: &Config, checks: &mut Vec<Check>) {
         Ok(rows) => checks.extend(destinations(&rows, &config.credentials, crate::worker::now())),
         Err(error) => checks.push(Check::of_error("destinations", &error, database)),
     }
+    checks.extend(alerts(config));
     checks.push(match session.bell_keep().await {
         Ok(true) => Check::ok("bell", "free: the next sidecar keeps it"),
         Ok(false) => Check::ok("bell", "kept by a running sidecar"),
@@ -207,6 +209,18 @@ fn destinations(rows: &[DestinationRow], credentials: &Credentials, now: Timesta
     rows.iter().map(|row| destination(row, credentials, now)).collect()
 }
 
+/// Whether the receiver of alerts is known, if there is to be one.
+fn alerts(config: &Config) -> Option<Check> {
+    let name = config.alerts.webhook.as_deref()?;
+    Some(match config.credentials.resolve(name) {
+        Ok(_) => Check::ok("alerts", format!("posted to the URL in {name}")),
+        Err(error) => {
+            let way_out = "give this sidecar the URL under that name";
+            Check::fail("alerts", format!("{error}: {name}"), way_out)
+        }
+    })
+}
+
 fn destination(row: &DestinationRow, credentials: &Credentials, now: Timestamp) -> Check {
     let DestinationRow { name, state, pause_reason, .. } = row;
     let named = |text: &str| format!("{name}: {text}");
@@ -228,6 +242,27 @@ fn destination(row: &DestinationRow, credentials: &Credentials, now: Timestamp) 
             return Check::fail("destination", named(&format!("blocked: {reason}")), resume);
         }
         other => return Check::warn("destination", named(&format!("{other}: {reason}")), resume),
+    }
+    match credentials.expires(&row.credential) {
+        Ok(Some(end)) => {
+            if let Some(days) = step_to(end, now) {
+                let when = match days.as_str() {
+                    "0" => "has expired, or does so now".to_owned(),
+                    "1" => "expires within a day".to_owned(),
+                    days => format!("expires within {days} days"),
+                };
+                return Check::warn(
+                    "destination",
+                    named(&format!("{} {when}", row.credential)),
+                    "store a new credential under the same name, and its own end beside it",
+                );
+            }
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let way_out = format!("correct {}_EXPIRES", row.credential);
+            return Check::warn("destination", named(&error.to_string()), way_out);
+        }
     }
     let Some(version) = platform.api_version() else {
         return Check::ok("destination", named("active"));
@@ -364,6 +399,50 @@ mod tests {
         assert_eq!(versioned("v99.0"), Level::Warn);
         let gateway = json!({"pixel_id": "1", "endpoint": "https://gw.example.com/capi"});
         assert_eq!(row(|r| r.settings = gateway).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_credential_that_ends_soon_is_a_warning() {
+        let ends = |when: &str| {
+            let text = format!(
+                "database_url = 'postgres://capi@db.example.com/shop'\n[credentials]\n\
+                 META_TOKEN = 'EAAGsecret'\nMETA_TOKEN_EXPIRES = '{when}'\n"
+            );
+            let credentials = Config::read_text(&text).expect("a configuration").credentials;
+            let row = DestinationRow {
+                destination: 1,
+                name: "meta-eu".into(),
+                platform: "meta".into(),
+                settings: json!({"pixel_id": "1"}),
+                credential: "META_TOKEN".into(),
+                state: "active".into(),
+                pause_reason: None,
+                version: 1,
+            };
+            let now = Timestamp::parse("2026-11-21T00:00:00Z").expect("a time");
+            let check = destination(&row, &credentials, now);
+            assert!(!format!("{check:?}").contains("EAAGsecret"));
+            (check.level, check.message)
+        };
+        assert_eq!(ends("2027-11-21").0, Level::Ok);
+        let (level, message) = ends("2026-11-28");
+        assert_eq!(level, Level::Warn);
+        assert_eq!(message, "meta-eu: META_TOKEN expires within 7 days");
+        assert_eq!(ends("2026-11-20").1, "meta-eu: META_TOKEN has expired, or does so now");
+        assert_eq!(ends("soon").0, Level::Warn);
+    }
+
+    #[test]
+    fn a_receiver_of_alerts_must_be_known() {
+        let check = |further: &str| {
+            let text = format!("database_url = 'postgres://capi@db.example.com/shop'\n{further}");
+            alerts(&Config::read_text(&text).expect("a configuration")).map(|check| check.level)
+        };
+        assert_eq!(check(""), None);
+        assert_eq!(check("alert_webhook = 'ALERT_URL'\n"), Some(Level::Fail));
+        let given =
+            "alert_webhook = 'ALERT_URL'\ncredentials.ALERT_URL = 'https://example.com/x'\n";
+        assert_eq!(check(given), Some(Level::Ok));
     }
 
     #[test]

@@ -10,8 +10,7 @@ use crate::config::{Config, ConfigError, Database, Log, SETTINGS, variable_of};
 use crate::handshake::Misfit;
 use crate::queue::QueueError;
 use crate::telemetry;
-use crate::tls::TlsError;
-use crate::worker::chain;
+use crate::worker::{ToolsError, chain};
 
 mod adopt;
 mod check;
@@ -36,7 +35,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Claims, sends and records until SIGTERM.
+    /// Claims, sends and records until SIGTERM. SIGHUP reads the configuration again.
     Run,
     /// Says for each precondition whether it is met, and the way out if not.
     Check {
@@ -81,7 +80,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             telemetry::start(&Log::load()?);
             return check::check(Config::load(file), json).await;
         }
-        Command::Run => run::run(started(file)?).await?,
+        Command::Run => run::run(started(file)?, cli.config.clone()).await?,
         Command::Status { json } => status::status(&started(file)?, json).await?,
         Command::Adopt => adopt::adopt(&started(file)?).await?,
     }
@@ -101,7 +100,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "capi: {error:#}");
     let of_database = error.is::<QueueError>() || error.is::<Explained>() || error.is::<Misfit>();
     ExitCode::from(match () {
-        () if error.is::<ConfigError>() || error.is::<TlsError>() => 2,
+        () if error.is::<ConfigError>() || error.is::<ToolsError>() => 2,
         () if of_database => 3,
         () => 4,
     })

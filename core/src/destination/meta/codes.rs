@@ -271,6 +271,13 @@ pub(super) fn class(
     })
 }
 
+/// Whether a new token would lift a block for this reason: its codes speak of token, app behind the
+/// token or rights, and not of pixel, path, version or account. `100/33` speaks of pixel or token.
+pub(super) fn is_about_credential(reason: &str) -> bool {
+    let code = reason.split('/').next().and_then(|code| code.parse::<i64>().ok());
+    reason == "100/33" || matches!(code, Some(3 | 10 | 102 | 104 | 190 | 200..=299))
+}
+
 /// What `100/2804003` or `190` means, and the way out.
 pub(super) fn explain(reason: &str) -> Option<&'static str> {
     let (code, subcode) = match reason.split_once('/') {
@@ -282,4 +289,24 @@ pub(super) fn explain(reason: &str) -> Option<&'static str> {
     exact
         .or_else(|| row(code).map(|(.., text)| *text))
         .or_else(|| (code < 0).then_some("Meta had a passing error; the events are sent again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_token_lifts_what_is_about_the_token() {
+        for reason in ["190", "190/463", "102", "10", "200", "294", "100/33"] {
+            assert!(is_about_credential(reason), "{reason}");
+            let (code, subcode) = reason.split_once('/').unwrap_or((reason, ""));
+            let code = code.parse().expect("a code");
+            let class = class(Some(code), subcode.parse().ok(), false, 400);
+            assert_eq!(class, Configuration, "{reason}");
+        }
+        for reason in ["2635", "803", "2500", "368", "100", "100/2804003", "request_not_built", ""]
+        {
+            assert!(!is_about_credential(reason), "{reason}");
+        }
+    }
 }

@@ -83,6 +83,10 @@ impl Destination for Meta {
         self.settings.version().map(version::about)
     }
 
+    fn is_about_credential(&self, reason: &str) -> bool {
+        codes::is_about_credential(reason)
+    }
+
     fn max_age(&self, event: &Event) -> Duration {
         max_age(event)
     }
