@@ -36,22 +36,26 @@ as $$
                 select count(*) as batches, min(b.captured_from) as oldest
                 from capi.batch b where b.destination = d.destination
             ) open
-            left join lateral (
-                -- The first unread row that is routed here. Rows of one range come in the order of their
-                -- transactions, so this is the oldest within the length of one of them.
-                select o.captured_at as oldest
-                from capi.outbox o
+            cross join lateral (
+                -- Of the next unread rows those that are routed here. Rows come in the order of their
+                -- transactions, so this is the oldest within the length of one of them; and where thousands
+                -- are not routed here, the cursor passes them quickly, or nothing of it is late.
+                select min(o.captured_at) as oldest
+                from (
+                    select x.source, x.captured_at
+                    from capi.outbox x
+                    where x.era = c.era
+                        and x.xid >= pg_snapshot_xmin(c.from_snapshot)
+                        and x.captured_at >= c.unread_since
+                        and not pg_visible_in_snapshot(x.xid, c.from_snapshot)
+                        and (c.to_snapshot is null or (x.xid, x.id) > (c.last_xid, c.last_id)
+                            or not pg_visible_in_snapshot(x.xid, c.to_snapshot))
+                    order by x.xid, x.id
+                    limit 10000
+                ) o
                 join capi.route r on r.source = o.source and r.destination = d.destination
                     and o.captured_at >= r.since and (r.until is null or o.captured_at < r.until)
-                where o.era = c.era
-                    and o.xid >= pg_snapshot_xmin(c.from_snapshot)
-                    and o.captured_at >= c.unread_since
-                    and not pg_visible_in_snapshot(o.xid, c.from_snapshot)
-                    and (c.to_snapshot is null or (o.xid, o.id) > (c.last_xid, c.last_id)
-                        or not pg_visible_in_snapshot(o.xid, c.to_snapshot))
-                order by o.xid, o.id
-                limit 1
-            ) unread on true
+            ) unread
             cross join lateral (
                 -- At most so many: under a heavy load a part of the hour tells as much.
                 select count(*) as all_of_them, count(*) filter (where x.status = 'refused') as refused

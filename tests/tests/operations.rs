@@ -11,8 +11,8 @@ use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
 use capi_tests::proxy::Proxy;
 use capi_tests::shop::{
-    CREDENTIAL, DESTINATION, PIXEL, buy, buy_many, customer, receipts, resume, sending_shop, track,
-    until_settled,
+    CREDENTIAL, DESTINATION, PIXEL, buy, buy_many, customer, errors, receipts, resume,
+    sending_shop, track, until_settled,
 };
 use capi_tests::sidecar::Sidecar;
 use serde_json::{Value, json};
@@ -577,7 +577,9 @@ async fn large_events_go_in_as_many_requests_as_the_memory_wants() {
     resume(&shop).await;
     let c = customer(&shop).await;
     // 12 MB, which the platform would take in one request; a request is made of 8 MiB.
+    shop.run("set capi.time_budget = '60s'").await;
     buy_many(&shop, c, 60).await;
+    assert_eq!(errors(&shop).await, [""; 0]);
     let sidecar = Sidecar::start(&shop);
     until_settled(&shop, 60).await;
     assert_eq!(receipts(&shop).await, ["delivered 60"]);
