@@ -19,7 +19,7 @@ as $$
 declare
     d capi.destination;
     r capi.route;
-    era bigint;
+    here bigint;
     seen bigint;
     read_to bigint;
     taken bigint;
@@ -28,7 +28,7 @@ declare
     oldest timestamptz;
     newest timestamptz;
 begin
-    select c.era into era from capi.cursor c where c.destination = p_destination for update skip locked;
+    select c.era into here from capi.cursor c where c.destination = p_destination for update skip locked;
     if not found then
         return;             -- another worker is carving
     end if;
@@ -51,7 +51,7 @@ begin
         ),
         next as (
             select p.* from page p
-            where p.source = r.source and (p.era <> era or pg_visible_in_snapshot(p.xid, r.past))
+            where p.source = r.source and (p.era <> here or pg_visible_in_snapshot(p.xid, r.past))
             order by p.id
             limit p_limit
         ),

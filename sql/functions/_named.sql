@@ -10,7 +10,13 @@ as $$
 begin
     return query select s.* from capi.source s where s.name = p_source order by s.source;
     if not found then
-        return query select s.* from capi.source s where s.relation = to_regclass(p_source) order by s.source;
+        -- Not to_regclass: the owner of capi may not look into everybody's schema.
+        return query
+        select s.* from capi.source s
+        join pg_class c on c.oid = s.relation
+        join pg_namespace n on n.oid = c.relnamespace
+        where p_source in (format('%I.%I', n.nspname, c.relname), format('%s.%s', n.nspname, c.relname))
+        order by s.source;
     end if;
     if not found then
         raise exception 'there is no source of this name' using errcode = 'undefined_object',

@@ -54,7 +54,12 @@ begin
         raise notice 'events from before % are too old for the platform and are left out', start;
     end if;
 
-    for s in select x.* from capi._named(source) x where x.tracked order by x.source for update of x loop
+    for s in
+        select x.* from capi.source x
+        where x.tracked and x.source in (select y.source from capi._named(source) y)
+        order by x.source
+        for update
+    loop
         n := n + 1;
         delete from capi.route r where r.source = s.source and r.destination = id and r.since = r.until;
         insert into capi.route (source, destination, since)

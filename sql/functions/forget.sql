@@ -14,7 +14,7 @@ declare
     emptied bigint := 0;
     sent jsonb;
     sending bigint;
-    ids integer[] := '{}';
+    ids integer[] := array[]::integer[];
 begin
     for tracked in select s.source as id from capi._named(source) s order by s.source loop
         ids := ids || tracked.id;

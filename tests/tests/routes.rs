@@ -93,8 +93,8 @@ async fn the_past_arrives_once_while_new_events_flow() {
     shop.run(&notice).await;
     buy_many(&shop, c, 1).await;
     until_settled(&shop, 60).await;
-    // Meta takes seven days: what is older is left out.
-    assert_eq!(outcomes(&shop, LATE).await, ["delivered 3052"]);
+    // Meta takes seven days of what happens on a website: what is older is settled as expired.
+    assert_eq!(outcomes(&shop, LATE).await, ["delivered 3052", "expired too_old 50"]);
     assert_eq!(second.number("duplicates"), 0);
 }
 
@@ -158,7 +158,8 @@ async fn a_backlog_of_the_cursor_and_the_past_are_two_things() {
     create_late(&shop, &second).await;
     shop.run(&format!(
         "select capi.track('shop.enquiries', conversions => 'shop.leads', destinations => '{{{DESTINATION},{LATE}}}');
-        insert into shop.enquiries (email, consent) select 'lead' || n || '@example.com', true from generate_series(1, 10) n"
+        insert into shop.enquiries (email, page_url, marketing_consent, confirmed_at)
+        select 'lead' || n || '@example.com', 'https://shop.example.com/ask', true, clock_timestamp() from generate_series(1, 10) n"
     ))
     .await;
     buy_many(&shop, c, 10).await;
