@@ -179,6 +179,9 @@ async fn maintain(tools: Tools) {
             Ok(done) => {
                 debug!(%done, "maintenance");
                 if done["more"] != true {
+                    if done["failed"].as_array().is_some_and(|failed| !failed.is_empty()) {
+                        warn!(failed = %done["failed"], "maintenance failed; capi.maintenance() says why");
+                    }
                     return;
                 }
             }

@@ -23,7 +23,8 @@ begin
         end loop;
     end if;
     insert into capi.era (era) values (here);
-    update capi.installation set generation = i.generation, adopted_era = here, updated_at = now();
+    update capi.installation
+    set generation = i.generation, adopted_era = here, timeline = capi._timeline(), timeline_since = null, updated_at = now();
     -- The new era is read from its first transaction, older ones by id, without what is settled.
     update capi.cursor
     set era = here, from_snapshot = '3:3:', from_xid = '0', from_taken_at = '-infinity',

@@ -102,8 +102,8 @@ begin
     end loop;
     if fresh then
         execute 'insert into capi.installation
-            (layout, instance, owner_role, sidecar_role, analyst_role, admin_role, adopted_era)
-            values ($1, coalesce($2, current_database()), $3, $4, $5, $6, capi._era(0))'
+            (layout, instance, owner_role, sidecar_role, analyst_role, admin_role, adopted_era, timeline)
+            values ($1, coalesce($2, current_database()), $3, $4, $5, $6, capi._era(0), capi._timeline())'
         using capi.library_version(), instance, owner, sidecar, analyst, admin;
         execute 'insert into capi.era (era) values (capi._era(0))';
     else

@@ -26,7 +26,7 @@ as $$
             where e.resolved_at is null
                 and exists (select from capi.route r where r.source = e.source and r.destination = d.destination)),
         (select max(a.finished_at) from capi.attempt a
-            where a.destination = d.destination and a.outcome = 'each'
+            where a.destination = d.destination and a.outcome = 'each' and a.kind <> 'test'
                 and a.started_at > now() - interval '7 days')
     from capi.destination d
     join capi.cursor c using (destination)
