@@ -411,7 +411,7 @@ fn log(recording: &Recording) {
     match recording.step {
         Step::Blocked => error!(status, request_id, reason, again, "destination is blocked"),
         Step::Accepted => {
-            debug!(status, request_id, accepted = recording.accepted.len(), due_in_ms, "accepted")
+            debug!(status, request_id, accepted = recording.accepted.len(), due_in_ms, "accepted");
         }
         Step::Each if undecided > 0 => {
             warn!(

@@ -127,7 +127,7 @@ begin
         select b.destination, o.events, b.captured_from, b.captured_to, b.tries, b.unknown, null, b.batch, b.replay
         from (select array_agg(r.event order by r.n) as events
             from unnest(rest) with ordinality r (event, n)
-            where not r.event = any (p_accepted)) o
+            where not exists (select from unnest(p_accepted) a (event) where a.event = r.event)) o
         where o.events is not null;
         update capi.batch x
         set events = p_accepted, state = 'ready', due_at = due, token = null, lease_until = null,

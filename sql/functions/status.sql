@@ -18,7 +18,10 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
     select d.name, d.platform, d.state, d.pause_reason,
-        unread.n + coalesce(open.events, 0),
+        unread.n + coalesce(open.events, 0) + (
+            select count(*) from capi.replay_log y
+            join capi.replay_event p on p.replay = y.replay and p.event > y.last_event
+            where y.destination = d.destination and y.finished_at is null),
         extract(epoch from clock_timestamp() - least(unread.oldest, open.oldest))::bigint,
         coalesce(open.batches, 0)::integer,
         receipts.delivered, receipts.refused,
