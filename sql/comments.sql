@@ -19,6 +19,10 @@ comment on table capi.cursor is 'How far a destination has read the outbox: a sn
 comment on table capi.batch is 'The events of one send, as long as it is open.';
 comment on table capi.attempt is 'One send of a batch: who, when, HTTP status, the platform''s request id, codes of the answer.';
 comment on table capi.receipt is 'The final outcome of one event at one destination.';
+comment on table capi.retention is 'How long events, receipts, attempts and resolved capture errors are kept; null: for good. Change it with capi.retain().';
+comment on table capi.maintenance_task is 'How each task of maintenance went. Read capi.maintenance() instead.';
+comment on table capi.replay_log is 'What was sent again by hand: who, when, why, how many. Read capi.replays instead.';
+comment on table capi.replay_event is 'The events of each replay with the outcome before it. Read capi.replayed instead.';
 comment on table capi.capture_error is 'Captures that failed while their order committed: key, SQLSTATE and rule, never a value.';
 comment on column capi.capture_error.resolution is 'captured; vanished: the view did not show the row any more; given_up: of an emitter, whose events cannot be read again.';
 comment on table capi.withdrawal is 'Consent that changed after the capture, the latest state per key: who withdrew what, when. Carving and claiming obey it.';
@@ -30,7 +34,7 @@ comment on table capi.alert is 'What somebody should look at, and what the recei
 comment on sequence capi.event is 'Ids of outbox rows.';
 comment on sequence capi.attempt_id is 'Ids of attempts.';
 comment on sequence capi.capture_failures is 'Counts failed captures, written down or not: a sequence outlives rollback.';
-comment on type capi.receipt_status is 'Final outcomes: delivered, refused, expired, suppressed, unrouted.';
+comment on type capi.receipt_status is 'Final outcomes: delivered, refused, expired, suppressed, unrouted, undecided.';
 
 comment on view capi.field is 'Every standard field: the column names of conversion views, their kind, what becomes of them, who takes them.';
 comment on view capi.rule is 'The rule of each field whose values are normalised: for Meta, what other forms do differently, where it comes from, since which version.';
@@ -40,12 +44,19 @@ comment on view capi.sweeps is 'The daily comparison of each source''s view with
 comment on view capi.backfills is 'Backfills with their progress; one without finished_at goes on when it is called again.';
 comment on view capi.alerts is 'What somebody should look at: raised, changed and cleared when, and since when the receiver of alerts knows. No person.';
 comment on view capi.attempts is 'Every send: when, by whom, with what answer, of which events.';
+comment on view capi.attempts is 'Every send (kind send), every question after an accepted one (poll) and every test by hand (test): when, by whom, with what answer, of which events.';
+comment on view capi.replays is 'Every replay: destination, who, when, why, how many events were named, taken, and left out for which reason.';
+comment on view capi.replayed is 'Every event that was sent again by hand, with the outcome that it had before.';
 
 comment on function capi.create_destination(text, text, jsonb, text) is 'Creates a destination, paused: events are captured and not sent until capi.resume(). Settings are the platform''s; credential is a name such as META_TOKEN, never a token. Returns the name.';
 comment on function capi.alter_destination(text, jsonb, text) is 'Changes settings (given keys replace, null removes) or the credential''s name. The sidecar notices by itself. Returns the name.';
 comment on function capi.drop_destination(text) is 'Drops a destination: what it has not sent stays unsent, its receipts stay. Refused while a request is under way. Returns the name.';
 comment on function capi.pause(text, text) is 'Stops sending to a destination after the requests under way; capture goes on. Returns the name.';
 comment on function capi.resume(text) is 'Sends to a destination from now on, the backlog first. Returns the name.';
+comment on function capi.replay(text, bigint[], text, boolean) is 'Sends events (capi.delivery.event) to a destination again that have an outcome there. Left out and counted: what is open, too old, withdrawn, forgotten or refused by the customer, not routed there, or no longer in the outbox. dry_run => true only counts. Returns numbers by fate.';
+comment on function capi.replay_candidates(text, text, text, timestamptz, timestamptz) is 'Events of a destination by final status, reason and time of capture, for capi.replay.';
+comment on function capi.test_open(integer, bigint, text) is 'For capi send-test: a captured event that may be sent, and an attempt of kind test that says that it was. Touches neither receipt nor batch.';
+comment on function capi.test_close(bigint, text, integer, text, text, jsonb) is 'For capi send-test: writes what came of the attempt.';
 comment on function capi.adopt() is 'Says that this restored or cloned database is the one that sends from now on.';
 comment on function capi.check_view(regclass, text, regclass, integer, text) is 'Says what of a conversion view is used, missing or wrong, with the way out, and in which share of its latest rows (sample) each identifier is present, used by the platform, or dropped and why. Locks and stores nothing. The rows are read as the view''s owner, for members of that role only; sample => 0 reads the catalog only.';
 comment on function capi.check_contents(regclass, regclass, name, integer) is 'Lists product ids of a conversion view''s latest rows (sample) that the catalogue''s column does not hold, with the number of conversions affected. Locks and stores nothing. Both are read as their owners, for members of those roles only.';
@@ -101,7 +112,7 @@ comment on function capi.destinations() is 'For the sidecar: destinations with s
 comment on function capi.poll() is 'For the sidecar: active destinations, whether there is something to claim, and when the next retry is due in milliseconds. Read only.';
 comment on function capi.claim(integer, text, interval, integer) is 'For the sidecar: leases a due batch, else carves the next one from the outbox, and opens an attempt. No row when there is nothing to send.';
 comment on function capi.claimed_events(bigint, uuid) is 'For the sidecar: the events of a batch that it leases.';
-comment on function capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval) is 'For the sidecar: writes the result of an attempt, receipts and the batch''s next state in one transaction. False when the lease was lost.';
+comment on function capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval, text, bigint[]) is 'For the sidecar: writes the result of an attempt, receipts and the batch''s next state in one transaction. False when the lease was lost.';
 comment on function capi.release(bigint, uuid) is 'For the sidecar: gives back a batch that was claimed and not sent.';
 comment on function capi.bell_keep() is 'For the sidecar: elects this session as the one that keeps the doorbell.';
 comment on function capi.bell_arm() is 'For the sidecar: arms the doorbell, so that the next capturing commit notifies; false while a writer is between capture and commit.';
@@ -112,11 +123,18 @@ comment on function capi.alert_note(jsonb) is 'For the sidecar: raises alerts, c
 comment on function capi.alert_claim() is 'For the sidecar: the next alert that the receiver does not know yet; it belongs to the caller for 10 seconds, after failures for longer.';
 comment on function capi.alert_told(bigint, text, boolean) is 'For the sidecar: the receiver of alerts knows this one now.';
 comment on function capi.maintain() is 'Makes partitions ahead, of one table per call; {"more": true} asks for another call. The sidecar calls it.';
+comment on function capi.maintain() is 'One step of maintenance: partitions ahead, emptying the default ones, retention, aged capture errors, sweeps. {"more": true} asks for another call, failed lists tasks that failed. The sidecar calls it every ten minutes.';
+comment on function capi.maintenance() is 'Tasks of maintenance: last run (written down when something was done or failed, else once an hour), duration, last result, and since when which problem.';
+comment on function capi.retain(interval, interval, interval, interval) is 'Says how long events are kept, and their receipts and attempts (default: as long), and resolved capture errors; null: for good, which is so until this is called. Whole weeks are dropped; what is still open then is settled as expired. The keys of events stay. Returns what holds now.';
 comment on function capi.status() is 'Per destination: state, backlog and its age, open batches, outcomes of the last 24 hours, open capture errors.';
 
 comment on function capi._is_untold(capi.alert) is 'Whether the receiver of alerts does not know the latest of one yet.';
 comment on function capi._bell_key() is 'First key of every advisory lock of this installation.';
 comment on function capi._carve(integer, integer) is 'Reads the next events of a destination from the outbox and moves its cursor.';
+comment on function capi._timeline() is 'The timeline of the cluster.';
+comment on function capi._carve_replay(integer, integer) is 'Takes the next events of a destination''s oldest open replay.';
+comment on function capi._replay_bar(capi.outbox, capi.destination) is 'Why an event may not be sent to a destination again.';
+comment on function capi._free(integer) is 'Whether a destination may open another batch, of unread events or of a replay.';
 comment on function capi._check_credential_name(text) is 'Refuses a credential that is no name.';
 comment on function capi._destination_id(text) is 'The id of a destination by name.';
 comment on function capi._filtered_tables(regclass, oid) is 'Tables under a view whose row-level security applies to the role that reads them.';
@@ -132,6 +150,12 @@ comment on function capi._partitions(text, interval) is 'Makes weekly partitions
 comment on function capi._pixel_at(text, jsonb, oid, jsonb, text) is 'Builds the snippet of one row for a named destination.';
 comment on function capi._pixel_mac(integer, text, text) is 'The mark by which a page''s report is known again.';
 comment on function capi._pixel_silence(integer, jsonb, oid) is 'Why the page of a row fires nothing, whatever the row says.';
+comment on function capi._partition(text, timestamp) is 'Makes the partition of one week.';
+comment on function capi._default_step() is 'Moves the rows of one week out of a default partition.';
+comment on function capi._settle_week(regclass, timestamptz, integer) is 'Settles by receipt what is open of the events of one week.';
+comment on function capi._retain_step() is 'Drops the oldest partition that is kept long enough.';
+comment on function capi._age_out() is 'Removes resolved capture errors and details of replays that are old enough.';
+comment on function capi._maintained(text, timestamptz, jsonb, text) is 'Keeps how a task of maintenance went.';
 comment on function capi._preview_at(text, jsonb, oid, text) is 'Builds the request of one row for a named destination.';
 comment on function capi._refuses(text[], text, text) is 'Whether consent refuses an event to a destination.';
 comment on function capi._set_state(integer, text, text) is 'Changes the state of a destination and keeps the change.';

@@ -22,12 +22,13 @@ grant execute on function
     capi.poll(),
     capi.claim(integer, text, interval, integer),
     capi.claimed_events(bigint, uuid),
-    capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval),
+    capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval, text, bigint[]),
     capi.release(bigint, uuid),
     capi.bell_keep(),
     capi.bell_arm(),
     capi.bell_disarm(),
     capi.maintain(),
+    capi.maintenance(),
     capi.status(),
     capi.health(),
     capi.unblock(integer, integer, text),
@@ -37,12 +38,14 @@ grant execute on function
 to capi_sidecar;
 
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.capture_errors,
-    capi.era, capi.source_version, capi.sweeps, capi.backfills, capi.alerts, capi.pixel_coverage
+    capi.era, capi.source_version, capi.sweeps, capi.backfills, capi.alerts, capi.pixel_coverage, capi.replays,
+    capi.replayed, capi.retention
 to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal, capi.tenant_reader to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
 grant execute on function
     capi.status(),
+    capi.maintenance(),
     capi.explain_match(anyelement, text, text),
     capi._source_options(oid, text),
     capi._refuses(text[], text, text)
@@ -56,6 +59,11 @@ grant execute on function
     capi.drop_destination(text),
     capi.pause(text, text),
     capi.resume(text),
+    capi.replay(text, bigint[], text, boolean),
+    capi.retain(interval, interval, interval, interval),
+    capi.test_open(integer, bigint, text),
+    capi.test_close(bigint, text, integer, text, text, jsonb),
+    capi.replay_candidates(text, text, text, timestamptz, timestamptz),
     capi.adopt(),
     capi.check_view(regclass, text, regclass, integer, text),
     capi.check_contents(regclass, regclass, name, integer),

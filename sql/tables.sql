@@ -119,7 +119,7 @@ create table capi.event_key (
     key_hash bigint not null,          -- of the source's key: the same id from another key is an error
     event bigint not null,
     captured_at timestamptz not null
-);
+) with (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 create sequence capi.event as bigint;
 
@@ -167,7 +167,7 @@ create table capi.cursor (
         and (to_snapshot is null) = (to_xid is null)
         and (to_snapshot is not null or (last_xid = '0' and last_id = 0))
     )
-);
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
 -- The events of one send, as long as it is open. Finished batches live on in capi.attempt.
 create table capi.batch (
@@ -181,6 +181,11 @@ create table capi.batch (
     tries integer not null default 0,    -- attempts that count
     unknown integer not null default 0,  -- attempts that ended without a record: possible doubles
     reason text,                         -- why it waits
+    ticket text,                         -- the platform has accepted the events and decides later; never a credential
+    accepted_at timestamptz,             -- when it did
+    accepted_attempt bigint,             -- by which attempt
+    polls integer not null default 0,    -- how often it was asked since
+    replay bigint,                       -- capi.replay_log, if these events go again by hand
     token uuid,
     worker text,
     attempt bigint,
@@ -192,25 +197,29 @@ create table capi.batch (
         (state = 'leased') = (token is not null)
         and (state = 'leased') = (lease_until is not null)
         and (state = 'leased') = (attempt is not null)
+    ),
+    constraint accepted_with_a_ticket check (
+        (ticket is null) = (accepted_at is null) and (ticket is null) = (accepted_attempt is null)
     )
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create index batch_due on capi.batch (destination, due_at);
 
 create sequence capi.attempt_id as bigint;
 
--- One send of a batch.
+-- One send of a batch, or one question after it.
 create table capi.attempt (
     attempt bigint not null default nextval('capi.attempt_id'),
     started_at timestamptz not null,
     destination integer not null,
-    batch bigint not null,
+    batch bigint not null,               -- 0: a test by hand
+    kind text not null default 'send' constraint kind_known check (kind in ('send', 'poll', 'test')),
     parent bigint,
     worker text not null,
     tries integer not null,
     events bigint[] not null,
     finished_at timestamptz,
     outcome text not null default 'sending' constraint outcome_known check (
-        outcome in ('sending', 'each', 'retry', 'wait', 'split', 'blocked', 'released', 'unknown')
+        outcome in ('sending', 'each', 'accepted', 'retry', 'wait', 'split', 'blocked', 'released', 'unknown')
     ),
     http_status integer,
     request_id text,                     -- the platform's
@@ -238,6 +247,37 @@ create table capi.receipt (
 -- What was settled lately, at next to no cost per receipt: they come in the order of their time.
 create index receipt_settled on capi.receipt using brin (settled_at)
     with (pages_per_range = 32, autosummarize = on);
+
+-- Events that somebody has sent again: who, when and why.
+create table capi.replay_log (
+    replay bigint generated always as identity primary key,
+    destination integer not null references capi.destination,
+    asked bigint not null,               -- different events that were named
+    taken bigint not null,               -- of which these go again
+    left_out jsonb not null,             -- and these do not: reason to number
+    note text,
+    by_role text not null default session_user,
+    at timestamptz not null default clock_timestamp(),
+    last_event bigint not null default 0, -- events up to this one have been given to batches
+    dropped bigint not null default 0,   -- taken, and impossible by the time they were due
+    finished_at timestamptz              -- all of them have been given to batches
+);
+create index replay_open on capi.replay_log (destination, replay) where finished_at is null;
+
+-- The events of a replay, with the outcome that they had before.
+create table capi.replay_event (
+    replay bigint not null,
+    event bigint not null,
+    captured_at timestamptz not null,
+    status capi.receipt_status not null,
+    reason text,
+    attempts smallint not null,
+    attempt bigint,
+    possible_duplicate boolean not null,
+    settled_at timestamptz not null,
+    primary key (replay, event)
+);
+create index replay_event_event on capi.replay_event (event);
 
 -- Captures that failed while their order committed. Key and SQLSTATE, never a message: it would
 -- quote values.
@@ -356,6 +396,30 @@ create table capi.alert (
     post_at timestamptz not null         -- nobody posts it before
 );
 create unique index alert_open on capi.alert (kind, subject) where cleared_at is null;
+
+-- How long what is kept; null: for good. capi.event_key stays whatever is said here.
+create table capi.retention (
+    only_row boolean primary key default true constraint one_row check (only_row),
+    events interval,
+    receipts interval,
+    attempts interval,
+    errors interval default interval '90 days', -- of resolved ones, since then
+    changed_at timestamptz not null default now(),
+    changed_by text not null default session_user,
+    constraint receipts_outlive_events check (receipts >= events)
+);
+insert into capi.retention default values;
+
+-- How each task of maintenance went when it last did something, failed, or an hour had passed.
+create table capi.maintenance_task (
+    task text primary key,
+    last_run timestamptz not null,
+    took interval not null,
+    result jsonb,                        -- of the last run that did something
+    problem text,
+    failing_since timestamptz,
+    constraint failing_with_a_problem check ((problem is null) = (failing_since is null))
+);
 
 -- Digests do not compress, so trying would only cost the order; and destinations read every value.
 -- Two rows fit on a page before anything is compressed or moved out.

@@ -4,5 +4,6 @@ create type capi.receipt_status as enum (
     'refused',     -- the platform, or a rule of the platform known beforehand, refused it for good
     'expired',     -- older than the platform takes
     'suppressed',  -- consent refused or withdrawn
-    'unrouted'     -- the platform has no such event
+    'unrouted',    -- the platform has no such event
+    'undecided'    -- the platform accepted it and never said what became of it
 );

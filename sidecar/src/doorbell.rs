@@ -191,6 +191,9 @@ async fn maintain(tools: Tools) {
                     tools.metrics.maintenance.with_label_values(&["done"]).inc();
                 }
                 if done["more"] != true {
+                    if done["failed"].as_array().is_some_and(|failed| !failed.is_empty()) {
+                        warn!(failed = %done["failed"], "maintenance failed; capi.maintenance() says why");
+                    }
                     return;
                 }
             }

@@ -259,7 +259,7 @@ fn class(recording: &Recording) -> &'static str {
         ("answer_lost", _) => "connection_lost",
         (_, Step::Wait) => "throttled",
         (_, Step::Blocked) => "account",
-        (_, Step::Retry) => "platform",
+        (_, Step::Retry | Step::Accepted) => "platform",
         (_, Step::Each | Step::Split) => "events",
     }
 }

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use capi_core::destination::Ticket;
 use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::money::{Amount, Currency};
 use capi_core::time::Timestamp;
@@ -34,6 +35,12 @@ mod watch;
 
 /// How long a call may take before the server, and a little later this side, gives up.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a step of maintenance may take: it may have a week of events to settle.
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// The same, for the server.
+const MAINTENANCE: &str = "set local statement_timeout = '10min'";
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -184,8 +191,21 @@ pub struct Claim {
     pub attempt: i64,
     /// Earlier attempts that count.
     pub tries: u32,
-    /// Its events.
+    /// Its events; of accepted ones in the order of their request.
     pub events: Vec<i64>,
+    /// The platform has accepted the events and is to be asked what became of them.
+    pub accepted: Option<Accepted>,
+}
+
+/// What is known of events that a platform has accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// What to ask with.
+    pub ticket: Ticket,
+    /// Earlier questions.
+    pub polls: u32,
+    /// How long ago they were accepted.
+    pub age: Duration,
 }
 
 /// An event of a claimed batch.
@@ -204,6 +224,42 @@ pub struct ClaimedEvents {
     pub events: Vec<ClaimedEvent>,
     /// Whether the batch holds more, for which there was no room.
     pub cut: bool,
+}
+
+/// Which settled events go again.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Name of the destination.
+    pub destination: String,
+    /// These, by number; none: those that the rest describes.
+    pub events: Vec<i64>,
+    /// Their final status.
+    pub status: Option<String>,
+    /// Their reason.
+    pub reason: Option<String>,
+    /// Captured at this time or later.
+    pub since: Option<String>,
+    /// Captured before this time.
+    pub until: Option<String>,
+    /// Why, for the record.
+    pub note: Option<String>,
+    /// Count, and change nothing.
+    pub dry_run: bool,
+}
+
+/// How a test of a destination ended, as `capi.attempt` has it.
+#[derive(Clone, Debug)]
+pub struct TestEnd {
+    /// The word of the decision; `unknown` without an answer.
+    pub outcome: &'static str,
+    /// HTTP status, if there was an answer.
+    pub http_status: Option<i32>,
+    /// The platform's id of the request.
+    pub request_id: Option<String>,
+    /// Why it was not delivered.
+    pub reason: Option<String>,
+    /// The answer reduced to codes and counts.
+    pub answer: Value,
 }
 
 /// What `capi check` looks up besides the handshake.
@@ -315,13 +371,29 @@ impl Queue {
         batch_limit: i32,
     ) -> Result<Option<Claim>, QueueError> {
         const CALL: &str = "capi.claim";
-        const SQL: &str = "select batch, token, attempt, tries, events \
-            from capi.claim($1, $2, make_interval(secs => $3), $4)";
+        const SQL: &str = "select batch, token, attempt, tries, events, ticket, polls, \
+            accepted_seconds from capi.claim($1, $2, make_interval(secs => $3), $4)";
         let seconds = lease.as_secs_f64();
         let rows = self.rows(CALL, SQL, &[&destination, &worker, &seconds, &batch_limit]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let tries: i32 = column(row, CALL, "tries")?;
+        let ticket: Option<String> = column(row, CALL, "ticket")?;
+        let accepted = match ticket {
+            None => None,
+            Some(ticket) => {
+                let polls: i32 = column(row, CALL, "polls")?;
+                let seconds: Option<f64> = column(row, CALL, "accepted_seconds")?;
+                let age = Duration::try_from_secs_f64(seconds.unwrap_or_default());
+                Some(Accepted {
+                    ticket: Ticket(ticket),
+                    polls: u32::try_from(polls).unwrap_or_default(),
+                    // Negative when the clock was set back.
+                    age: age.unwrap_or_default(),
+                })
+            }
+        };
         Ok(Some(Claim {
+            accepted,
             batch: column(row, CALL, "batch")?,
             token: column(row, CALL, "token")?,
             attempt: column(row, CALL, "attempt")?,
@@ -373,13 +445,14 @@ impl Queue {
     pub async fn record(&self, claim: &Claim, recording: &Recording) -> Result<bool, QueueError> {
         const CALL: &str = "capi.record";
         const SQL: &str = "select capi.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-            make_interval(secs => $13))";
+            make_interval(secs => $13), $14, $15)";
         let reason = recording.reason.as_ref().map(|reason| reason.0.as_str());
         let settled: Vec<i64> = recording.settled.iter().map(|s| s.event).collect();
         let statuses: Vec<&str> = recording.settled.iter().map(|s| s.status.as_str()).collect();
         let reasons: Vec<Option<&str>> =
             recording.settled.iter().map(|s| s.reason.as_ref().map(|r| r.0.as_str())).collect();
-        let arguments: [&(dyn ToSql + Sync); 13] = [
+        let ticket = recording.ticket.as_ref().map(|ticket| ticket.0.as_str());
+        let arguments: [&(dyn ToSql + Sync); 15] = [
             &claim.batch,
             &claim.token,
             &claim.attempt,
@@ -393,6 +466,8 @@ impl Queue {
             &one_for_all(reasons),
             &recording.again,
             &recording.due_in.as_secs_f64(),
+            &ticket,
+            &recording.accepted,
         ];
         first(&self.rows(CALL, SQL, &arguments).await?, CALL)
     }
@@ -407,7 +482,24 @@ impl Queue {
     /// Makes partitions ahead and what else is due now and then.
     pub async fn maintain(&self) -> Result<Value, QueueError> {
         const CALL: &str = "capi.maintain";
-        first(&self.rows(CALL, "select capi.maintain()", &[]).await?, CALL)
+        let call = async {
+            let mut client = self.pool.get().await.map_err(QueueError::of_pool)?;
+            let calling = async {
+                let transaction = client.transaction().await?;
+                transaction.batch_execute(MAINTENANCE).await?;
+                let rows = transaction.query("select capi.maintain()", &[]).await?;
+                transaction.commit().await?;
+                Ok(rows)
+            };
+            let called: Result<Vec<Row>, tokio_postgres::Error> = calling.await;
+            called.map_err(|error| {
+                drop(Object::take(client));
+                QueueError::of_call(CALL, error)
+            })
+        };
+        let limit = MAINTENANCE_TIMEOUT + SILENCE;
+        let rows = tokio::time::timeout(limit, call).await;
+        first(&rows.unwrap_or(Err(QueueError::Slow { call: CALL }))?, CALL)
     }
 }
 
@@ -544,11 +636,91 @@ impl Session {
         first(&self.rows(CALL, "select capi.adopt()", &[]).await?, CALL)
     }
 
+    /// Stops sending to a destination.
+    pub async fn pause(&self, destination: &str, reason: &str) -> Result<(), QueueError> {
+        let arguments: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&destination, Type::TEXT), (&reason, Type::TEXT)];
+        self.rows("capi.pause", "select from capi.pause($1, $2)", &arguments).await.map(drop)
+    }
+
+    /// Sends to a destination from now on.
+    pub async fn resume(&self, destination: &str) -> Result<(), QueueError> {
+        let arguments: [(&(dyn ToSql + Sync), Type); 1] = [(&destination, Type::TEXT)];
+        self.rows("capi.resume", "select from capi.resume($1)", &arguments).await.map(drop)
+    }
+
+    /// Sends settled events again; numbers by fate. Takes its time: there may be a million of them.
+    pub async fn replay(&self, replay: &Replay) -> Result<Vec<(String, i64)>, QueueError> {
+        const CALL: &str = "capi.replay";
+        const SQL: &str = "select fate, number from capi.replay($1, \
+            coalesce($2, array(select capi.replay_candidates($1, $3, $4, \
+                coalesce($5::timestamptz, '-infinity'), coalesce($6::timestamptz, 'infinity')))), \
+            $7, $8)";
+        let Replay { destination, events, status, reason, since, until, note, dry_run } = replay;
+        let events = (!events.is_empty()).then_some(events);
+        let arguments: [(&(dyn ToSql + Sync), Type); 8] = [
+            (destination, Type::TEXT),
+            (&events, Type::INT8_ARRAY),
+            (status, Type::TEXT),
+            (reason, Type::TEXT),
+            (since, Type::TEXT),
+            (until, Type::TEXT),
+            (note, Type::TEXT),
+            (dry_run, Type::BOOL),
+        ];
+        let patience = self.client.batch_execute("set statement_timeout = 0").await;
+        patience.map_err(|error| QueueError::of_call("set", error))?;
+        let rows = self.client.query_typed(SQL, &arguments).await;
+        let rows = rows.map_err(|error| QueueError::of_call(CALL, error))?;
+        let pair = |row: &Row| Ok((column(row, CALL, "fate")?, column(row, CALL, "number")?));
+        rows.iter().map(pair).collect()
+    }
+
+    /// Opens an attempt that tests a destination with a captured event.
+    pub async fn test_open(
+        &self,
+        destination: i32,
+        event_id: i64,
+        worker: &str,
+    ) -> Result<(i64, Result<Event, &'static str>), QueueError> {
+        const CALL: &str = "capi.test_open";
+        const SQL: &str = "select attempt, id, event_name, event_id, event_time_us, \
+            action_source, value, currency, identity, facts from capi.test_open($1, $2, $3)";
+        let arguments: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&destination, Type::INT4), (&event_id, Type::INT8), (&worker, Type::TEXT)];
+        let rows = self.rows(CALL, SQL, &arguments).await?;
+        let row = rows.first().ok_or(QueueError::Form { call: CALL })?;
+        Ok((column(row, CALL, "attempt")?, event(row, CALL)?))
+    }
+
+    /// Writes what came of a test.
+    pub async fn test_close(&self, attempt: i64, end: &TestEnd) -> Result<bool, QueueError> {
+        const CALL: &str = "capi.test_close";
+        let arguments: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&attempt, Type::INT8),
+            (&end.outcome, Type::TEXT),
+            (&end.http_status, Type::INT4),
+            (&end.request_id, Type::TEXT),
+            (&end.reason, Type::TEXT),
+            (&Json(&end.answer), Type::JSONB),
+        ];
+        let statement = "select capi.test_close($1, $2, $3, $4, $5, $6)";
+        first(&self.rows(CALL, statement, &arguments).await?, CALL)
+    }
+
     /// State and counts of every destination, as a JSON array of objects.
     pub async fn status(&self) -> Result<Value, QueueError> {
         const CALL: &str = "capi.status";
         const SQL: &str = "select coalesce(jsonb_agg(to_jsonb(s) order by s.destination), '[]') \
              from capi.status() s";
+        first(&self.rows(CALL, SQL, &[]).await?, CALL)
+    }
+
+    /// Tasks of maintenance, as a JSON array of objects.
+    pub async fn maintenance(&self) -> Result<Value, QueueError> {
+        const CALL: &str = "capi.maintenance";
+        const SQL: &str = "select coalesce(jsonb_agg(to_jsonb(m) order by m.task), '[]') \
+             from capi.maintenance() m";
         first(&self.rows(CALL, SQL, &[]).await?, CALL)
     }
 

@@ -4,11 +4,19 @@
 
 use std::time::Duration;
 
-use capi_core::destination::{Decision, Outcome, Reason, Unfit, Verdict};
+use capi_core::destination::{Decision, Outcome, Reason, Ticket, Unfit, Verdict};
 use serde_json::{Value, json};
 
 use crate::http::SendError;
+use crate::queue::Accepted;
 use crate::retry::{self, Health};
+
+/// How long a platform may say that it has not decided. Those that decide later do so within
+/// minutes, some within hours.
+const UNDECIDED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a platform may not know the ticket that it has just given: its servers tell each other.
+const TICKET_SETTLES: Duration = Duration::from_secs(10 * 60);
 
 /// How an event ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub enum Status {
     Expired,
     /// The platform has no such event.
     Unrouted,
+    /// The platform accepted it and never said what became of it.
+    Undecided,
 }
 
 impl Status {
@@ -31,6 +41,7 @@ impl Status {
             Self::Refused => "refused",
             Self::Expired => "expired",
             Self::Unrouted => "unrouted",
+            Self::Undecided => "undecided",
         }
     }
 }
@@ -76,6 +87,8 @@ impl Settlement {
 pub enum Step {
     /// Every event has its own outcome.
     Each,
+    /// The platform decides later.
+    Accepted,
     /// The rest goes again; costs an attempt.
     Retry,
     /// The rest goes again; costs no attempt.
@@ -91,6 +104,7 @@ impl Step {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Each => "each",
+            Self::Accepted => "accepted",
             Self::Retry => "retry",
             Self::Wait => "wait",
             Self::Split => "split",
@@ -114,9 +128,13 @@ pub struct Recording {
     pub step: Step,
     /// Events that end here.
     pub settled: Vec<Settlement>,
+    /// Events that the platform has accepted, in the order of their request.
+    pub accepted: Vec<i64>,
+    /// What to ask for them with.
+    pub ticket: Option<Ticket>,
     /// Events that go again.
     pub again: Vec<i64>,
-    /// When they do.
+    /// When the accepted ones are asked for, or the others go again.
     pub due_in: Duration,
     /// What the request told about the destination.
     pub health: Health,
@@ -182,6 +200,97 @@ impl Flight {
         Recording { answer: json!({"sent": error.certainty()}), ..recording }
     }
 
+    /// The recording of an answer to the question what became of accepted events, in the order of
+    /// their request. Nothing is sent again unless the platform says so.
+    pub fn asked(self, accepted: &Accepted, status: u16, verdict: Verdict, draw: f64) -> Recording {
+        let Verdict { decision, hold, request_id, summary } = verdict;
+        let pause = |after| retry::poll(accepted.polls.saturating_add(1), after, draw);
+        let forgotten = matches!(status, 404 | 410) && accepted.age >= TICKET_SETTLES;
+        let overdue = accepted.age >= UNDECIDED_AFTER;
+        let recording = match decision {
+            Decision::Retry { .. } | Decision::Split { .. } if forgotten => {
+                self.undecided("ticket_unknown")
+            }
+            Decision::Retry { .. } | Decision::Accepted { .. } if overdue => {
+                self.undecided("no_decision")
+            }
+            Decision::Accepted { ticket, after } => self.accepted(ticket, pause(after), None),
+            Decision::Retry { reason, after } => {
+                let health = after.map_or(Health::Bad, Health::Hold);
+                let due_in = pause(after.unwrap_or_default());
+                self.recording(Step::Retry, Some(reason), due_in, health)
+            }
+            Decision::Each(outcomes) if outcomes.len() != self.sent.len() => {
+                let reason = Reason::new("outcomes_miscounted");
+                self.recording(Step::Retry, Some(reason), pause(Duration::ZERO), Health::Bad)
+            }
+            decided => self.decided(decided, draw),
+        };
+        let mut answer = summary;
+        // Refused as a whole after it was accepted: part of it may have been taken.
+        if recording.step == Step::Split
+            && let Value::Object(answer) = &mut answer
+        {
+            answer.insert("sent".into(), "unknown".into());
+        }
+        Recording {
+            http_status: Some(status.into()),
+            request_id,
+            answer,
+            health: hold.map_or(recording.health, Health::Hold),
+            ..recording
+        }
+    }
+
+    /// The recording of a question that brought no answer: it is asked again, and nothing is sent.
+    pub fn unasked(self, accepted: &Accepted, error: SendError, draw: f64) -> Recording {
+        let reason = Some(Reason::new(error.reason()));
+        match error {
+            SendError::Build | SendError::InClear => {
+                self.recording(Step::Blocked, reason, Duration::ZERO, Health::Bad)
+            }
+            SendError::Connect | SendError::Timeout | SendError::Broken => {
+                let polls = accepted.polls.saturating_add(1);
+                let due_in = retry::poll(polls, Duration::ZERO, draw);
+                self.recording(Step::Retry, reason, due_in, Health::Bad)
+            }
+        }
+    }
+
+    /// The recording of a ticket that the platform of this build cannot ask with: settings or program
+    /// have changed since. It is kept for a day, for whoever changes them back.
+    pub fn unaskable(self, accepted: &Accepted, draw: f64) -> Recording {
+        if accepted.age >= UNDECIDED_AFTER {
+            return self.undecided("no_decision");
+        }
+        let due_in = retry::poll(accepted.polls.saturating_add(1), Duration::ZERO, draw);
+        let reason = Reason::new("ticket_not_supported");
+        self.recording(Step::Retry, Some(reason), due_in, Health::Good)
+    }
+
+    /// The platform decides later on what was sent; what was not goes by itself.
+    fn accepted(mut self, ticket: Ticket, due_in: Duration, reason: Option<Reason>) -> Recording {
+        let accepted = std::mem::take(&mut self.sent);
+        Recording {
+            accepted,
+            ticket: Some(ticket),
+            ..self.recording(Step::Accepted, reason, due_in, Health::Good)
+        }
+    }
+
+    /// Nobody will ever know.
+    fn undecided(mut self, reason: &str) -> Recording {
+        let (status, reason) = (Status::Undecided, Reason::new(reason));
+        let sent = std::mem::take(&mut self.sent);
+        let settled = sent.into_iter().map(|event| Settlement {
+            event,
+            status,
+            reason: Some(reason.clone()),
+        });
+        self.settled.extend(settled);
+        self.recording(Step::Each, Some(reason), Duration::ZERO, Health::Good)
+    }
+
     fn decided(self, decision: Decision, draw: f64) -> Recording {
         let backoff = |after| retry::backoff(self.tries, after, draw);
         match decision {
@@ -207,10 +316,8 @@ impl Flight {
                 let reason = Reason::new("outcomes_miscounted");
                 self.recording(Step::Retry, Some(reason), due_in, Health::Bad)
             }
-            // No platform of this version answers with a ticket, and nobody could poll it.
-            Decision::Accepted { .. } => {
-                let reason = Reason::new("ticket_not_supported");
-                self.recording(Step::Blocked, Some(reason), Duration::ZERO, Health::Bad)
+            Decision::Accepted { ticket, after } => {
+                self.accepted(ticket, retry::poll(0, after, draw), None)
             }
             Decision::Retry { reason, after } => {
                 let due_in = backoff(after);
@@ -267,6 +374,8 @@ impl Flight {
             answer: json!({}),
             step,
             settled: self.settled,
+            accepted: Vec::new(),
+            ticket: None,
             again,
             due_in,
             health,
@@ -363,6 +472,87 @@ mod tests {
         }
     }
 
+    fn processing() -> Decision {
+        Decision::Accepted { ticket: Ticket("t-2".into()), after: Duration::from_secs(60) }
+    }
+
+    fn accepted(polls: u32, hours: u64) -> Accepted {
+        let age = Duration::from_secs(hours * 3_600);
+        Accepted { ticket: Ticket("t-1".into()), polls, age }
+    }
+
+    #[test]
+    fn accepted_events_wait_for_the_platforms_word_and_the_others_go() {
+        let mut flight = flight(&[7, 3]);
+        flight.unsent = vec![9];
+        let recording = flight.answered(202, verdict(processing()), 0.0);
+        assert_eq!(recording.step, Step::Accepted);
+        assert_eq!(recording.accepted, [7, 3], "in the order of the request");
+        assert_eq!(recording.again, [9]);
+        assert_eq!(recording.ticket, Some(Ticket("t-2".into())));
+        assert_eq!(recording.due_in, Duration::from_secs(60));
+        assert!(recording.settled.is_empty());
+    }
+
+    #[test]
+    fn a_decision_settles_by_position() {
+        let outcomes =
+            vec![Outcome::Refused(reason()), Outcome::Delivered, Outcome::Retry(reason())];
+        let decision = Decision::Each(outcomes);
+        let recording = flight(&[7, 3, 5]).asked(&accepted(2, 1), 200, verdict(decision), 1.0);
+        assert_eq!(recording.step, Step::Each);
+        assert_eq!(recording.settled[0], Settlement::refused(7, reason()));
+        assert_eq!(
+            (recording.settled[1].event, recording.settled[1].status),
+            (3, Status::Delivered)
+        );
+        assert_eq!(recording.again, [5], "the platform wants it again");
+    }
+
+    #[test]
+    fn a_question_without_a_decision_is_asked_again_ever_later() {
+        let pauses: Vec<u64> = [0, 3, 5]
+            .map(|polls| {
+                let wait = Decision::Accepted { ticket: Ticket("t".into()), after: Duration::ZERO };
+                let asked = flight(&[1]).asked(&accepted(polls, 1), 200, verdict(wait), 1.0);
+                assert_eq!((asked.step, asked.accepted.as_slice()), (Step::Accepted, &[1][..]));
+                asked.due_in.as_secs()
+            })
+            .into();
+        assert_eq!(pauses, [4, 32, 128]);
+        for error in [SendError::Connect, SendError::Timeout, SendError::Broken] {
+            let unasked = flight(&[1]).unasked(&accepted(0, 90), error, 1.0);
+            assert_eq!(
+                (unasked.step, unasked.due_in.as_secs()),
+                (Step::Retry, 4),
+                "no answer settles nothing"
+            );
+            assert!(unasked.settled.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_lost_ticket_and_a_day_without_decision_are_on_record_as_undecided() {
+        let retry = || Decision::Retry { reason: reason(), after: None };
+        let undecided = |recording: Recording| {
+            recording.settled.iter().all(|s| s.status == Status::Undecided)
+                && recording.settled.len() == 2
+                && recording.again.is_empty()
+        };
+        let ask = |hours, status, decision| {
+            flight(&[1, 2]).asked(&accepted(9, hours), status, verdict(decision), 0.5)
+        };
+        let lost = ask(1, 404, retry());
+        assert_eq!(lost.reason, Some(Reason::new("ticket_unknown")));
+        assert!(undecided(lost));
+        assert_eq!(ask(0, 404, retry()).step, Step::Retry, "its servers may not know it yet");
+        assert_eq!(ask(23, 500, retry()).step, Step::Retry);
+        assert!(undecided(ask(24, 500, retry())));
+        assert!(undecided(ask(24, 200, processing())));
+        assert!(undecided(flight(&[1, 2]).unaskable(&accepted(9, 24), 0.5)));
+        assert_eq!(ask(48, 401, Decision::Blocked { reason: reason() }).step, Step::Blocked);
+    }
+
     fn any_outcome() -> impl Strategy<Value = Outcome> {
         prop_oneof![
             Just(Outcome::Delivered),
@@ -390,6 +580,8 @@ mod tests {
             (settled, sent, unsent) in (0..4i64, 0..6i64, 0..4i64),
             decision in any_decision(),
             answered: bool,
+            ticket in prop::option::of((0..20u32, 0..48u64)),
+            status in prop_oneof![Just(200u16), Just(400), Just(404), Just(500)],
             tries: u32,
             draw in 0.0..1.0f64,
         ) {
@@ -400,16 +592,22 @@ mod tests {
                 tries,
             };
             let mut expected: Vec<i64> = (0..settled).chain(10..10 + sent).chain(20..20 + unsent).collect();
-            let recording = match (answered, sent) {
-                (true, 1..) => flight.answered(400, verdict(decision), draw),
-                (false, 1..) => flight.unanswered(SendError::Timeout, draw),
+            let ticket = ticket.map(|(polls, hours)| accepted(polls, hours));
+            let recording = match (answered, sent, &ticket) {
+                (true, 1.., None) => flight.answered(status, verdict(decision), draw),
+                (false, 1.., None) => flight.unanswered(SendError::Timeout, draw),
+                (true, 1.., Some(ticket)) => flight.asked(ticket, status, verdict(decision), draw),
+                (false, 1.., Some(ticket)) => flight.unasked(ticket, SendError::Timeout, draw),
                 _ => flight.without_request(),
             };
             let mut found: Vec<i64> = recording.settled.iter().map(|s| s.event).collect();
             found.extend(&recording.again);
+            found.extend(&recording.accepted);
             found.sort_unstable();
             expected.sort_unstable();
             prop_assert_eq!(found, expected);
+            prop_assert_eq!(recording.step == Step::Accepted, recording.ticket.is_some());
+            prop_assert_eq!(recording.step == Step::Accepted, !recording.accepted.is_empty());
             if recording.step == Step::Split {
                 prop_assert!(recording.again.len() > 1);
             }

@@ -37,6 +37,13 @@ pub fn wait(after: Duration, draw: f64) -> Duration {
     after + after.mul_f64(draw.clamp(0.0, 1.0) / 10.0)
 }
 
+/// Pause before the platform is asked again what became of accepted events, after `polls` questions:
+/// twice as long each time, and never shorter than the platform wants. Half of it is jitter.
+pub fn poll(polls: u32, after: Duration, draw: f64) -> Duration {
+    let ceiling = BASE.saturating_mul(2 << polls.min(20)).min(CAP);
+    (ceiling / 2 + ceiling.mul_f64(draw.clamp(0.0, 1.0)) / 2).max(after)
+}
+
 fn jittered(tries: u32, cap: Duration, draw: f64) -> Duration {
     let ceiling = BASE.saturating_mul(1 << tries.min(20)).min(cap);
     ceiling.mul_f64(draw.clamp(0.0, 1.0))
@@ -235,6 +242,15 @@ mod tests {
             }
         }
         sent
+    }
+
+    #[test]
+    fn questions_become_rarer_up_to_ten_minutes() {
+        let pause = |polls, draw| poll(polls, Duration::ZERO, draw).as_secs_f64();
+        assert_eq!([0, 1, 4, 9, 63].map(|polls| pause(polls, 1.0)), [2.0, 4.0, 32.0, 600.0, 600.0]);
+        assert_eq!(pause(4, 0.0), 16.0, "never at once");
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(poll(0, hour, 0.5), hour);
     }
 
     proptest! {

@@ -1,11 +1,12 @@
 //! Claim, send, record: the one loop per destination, with several batches in flight.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capi_core::destination::{self, Destination};
-use capi_core::event::Event;
+use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::time::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::{Notify, watch};
@@ -16,7 +17,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use crate::config::{Config, CredentialError, Fingerprint};
 use crate::http::{ClientError, Http};
 use crate::metrics::{Meter, Metrics};
-use crate::queue::{Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
+use crate::queue::{Accepted, Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
 use crate::recording::{Flight, Recording, Settlement, Status, Step};
 use crate::retry::{Health, Pace, Rate, backoff};
 use crate::tls::{self, TlsError};
@@ -280,7 +281,11 @@ impl Worker {
         );
         async move {
             let _flight = self.meter.flight();
-            match self.fly(&claim, lease_ends).await {
+            let flown = match &claim.accepted {
+                None => self.fly(&claim, lease_ends).await,
+                Some(accepted) => self.ask(&claim, accepted, lease_ends).await,
+            };
+            match flown {
                 Ok(recording) => self.record(&claim, recording).await,
                 Err(landing) => landing,
             }
@@ -289,8 +294,8 @@ impl Worker {
         .await
     }
 
-    /// Reads the events, sends what can be sent and says what is to be recorded.
-    async fn fly(&self, claim: &Claim, lease_ends: Instant) -> Result<Recording, Landing> {
+    /// The credential and the events; gives the batch back where one of them is not to be had.
+    async fn board(&self, claim: &Claim) -> Result<(SecretString, ClaimedEvents), Landing> {
         let credential = match self.credential() {
             Ok(credential) => {
                 self.line.used.set(&credential);
@@ -302,18 +307,58 @@ impl Worker {
                 return Err(Landing::Grounded);
             }
         };
-        let events = match self.tools.queue.claimed_events(claim).await {
-            Ok(events) => events,
+        match self.tools.queue.claimed_events(claim).await {
+            Ok(claimed) if claimed.events.is_empty() => {
+                warn!("lease lost before sending");
+                Err(Landing::Dropped)
+            }
+            Ok(events) => Ok((credential, events)),
             Err(error) => {
                 warn!(error = chain(&error), "events could not be read");
                 self.release(claim).await;
-                return Err(Landing::Dropped);
+                Err(Landing::Dropped)
             }
-        };
-        if events.events.is_empty() {
-            warn!("lease lost before sending");
+        }
+    }
+
+    /// Gives the batch back when there is no time left to get an answer.
+    async fn may_leave(&self, claim: &Claim, lease_ends: Instant) -> Result<(), Landing> {
+        let too_late = lease_ends < Instant::now() + self.tools.config.delivery.request_timeout;
+        if *self.stop.borrow() || too_late {
+            self.release(claim).await;
             return Err(Landing::Dropped);
         }
+        Ok(())
+    }
+
+    /// Asks what became of accepted events and says what is to be recorded. Sends nothing.
+    async fn ask(
+        &self,
+        claim: &Claim,
+        accepted: &Accepted,
+        lease_ends: Instant,
+    ) -> Result<Recording, Landing> {
+        let (credential, events) = self.board(claim).await?;
+        let flight = Flight { sent: claim.events.clone(), tries: claim.tries, ..Flight::default() };
+        let Some(request) = self.platform.status_request(&accepted.ticket) else {
+            error!("the platform of this program takes no tickets");
+            return Ok(flight.unaskable(accepted, draw()));
+        };
+        self.may_leave(claim, lease_ends).await?;
+        let slot = self.platform.spec().credential;
+        Ok(match self.tools.http.send(request, slot, &credential).await {
+            Ok(answer) => {
+                let events = in_order(&claim.events, events.events);
+                let verdict = self.platform.status_verdict(&events, &answer);
+                flight.asked(accepted, answer.status, verdict, draw())
+            }
+            Err(error) => flight.unasked(accepted, error, draw()),
+        })
+    }
+
+    /// Reads the events, sends what can be sent and says what is to be recorded.
+    async fn fly(&self, claim: &Claim, lease_ends: Instant) -> Result<Recording, Landing> {
+        let (credential, events) = self.board(claim).await?;
         let (mut flight, fit) = sort(claim, events, &*self.platform, now());
         let mut plan = self.platform.plan(&fit);
         for (at, unfit) in std::mem::take(&mut plan.unfit) {
@@ -328,11 +373,7 @@ impl Worker {
         drop(fit);
         flight.sent = sent.iter().map(|event| event.id).collect();
 
-        let too_late = lease_ends < Instant::now() + self.tools.config.delivery.request_timeout;
-        if *self.stop.borrow() || too_late {
-            self.release(claim).await;
-            return Err(Landing::Dropped);
-        }
+        self.may_leave(claim, lease_ends).await?;
         let slot = self.platform.spec().credential;
         let began = Instant::now();
         let sent_off = self.tools.http.send(request, slot, &credential).await;
@@ -372,8 +413,9 @@ impl Worker {
         }
         log(&recording);
         self.meter.recorded(&recording);
-        let due_at_once = recording.due_in.is_zero() && !recording.again.is_empty();
-        if !recording.again.is_empty() {
+        let waits = recording.due_in > Duration::ZERO && recording.step != Step::Accepted;
+        let due_at_once = !waits && !recording.again.is_empty();
+        if !recording.again.is_empty() || !recording.accepted.is_empty() {
             self.tools.nudge.notify_one();
         }
         Landing::Recorded {
@@ -430,6 +472,25 @@ fn sort(
     (flight, fit)
 }
 
+/// Accepted events in the order of their request. One that is gone or cannot be read leaves its place
+/// to an empty one: the platform's answer goes by position.
+fn in_order(ids: &[i64], events: Vec<ClaimedEvent>) -> Vec<Event> {
+    let mut found: HashMap<i64, Event> =
+        events.into_iter().filter_map(|claimed| Some((claimed.id, claimed.event.ok()?))).collect();
+    let empty = |id| Event {
+        id,
+        event_name: String::new(),
+        event_id: String::new(),
+        event_time: Timestamp(0),
+        action_source: ActionSource::Other,
+        value: None,
+        currency: None,
+        identity: Identity::default(),
+        facts: Facts::default(),
+    };
+    ids.iter().map(|id| found.remove(id).unwrap_or_else(|| empty(*id))).collect()
+}
+
 fn log(recording: &Recording) {
     let count = |status| recording.settled.iter().filter(|s| s.status == status).count();
     let step = recording.step.as_str();
@@ -437,9 +498,19 @@ fn log(recording: &Recording) {
     let due_in_ms = u64::try_from(recording.due_in.as_millis()).unwrap_or(u64::MAX);
     let Recording { http_status: status, request_id, again, .. } = recording;
     let (delivered, refused) = (count(Status::Delivered), count(Status::Refused));
+    let undecided = count(Status::Undecided);
     let (again, request_id) = (again.len(), request_id.as_deref());
     match recording.step {
         Step::Blocked => error!(status, request_id, reason, again, "destination is blocked"),
+        Step::Accepted => {
+            debug!(status, request_id, accepted = recording.accepted.len(), due_in_ms, "accepted");
+        }
+        Step::Each if undecided > 0 => {
+            warn!(
+                status,
+                request_id, reason, undecided, "the platform never said what became of them"
+            );
+        }
         Step::Each if again == 0 && refused == 0 => debug!(status, delivered, "delivered"),
         Step::Each | Step::Split => {
             info!(status, request_id, reason, step, delivered, refused, again, "not all delivered");
@@ -483,7 +554,6 @@ async fn until(moment: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use capi_core::event::{ActionSource, Facts, Identity};
     use serde_json::json;
     use uuid::Uuid;
 
@@ -505,7 +575,17 @@ mod tests {
     }
 
     fn claim(events: &[i64]) -> Claim {
-        Claim { batch: 1, token: Uuid::nil(), attempt: 1, tries: 3, events: events.to_vec() }
+        let events = events.to_vec();
+        Claim { batch: 1, token: Uuid::nil(), attempt: 1, tries: 3, events, accepted: None }
+    }
+
+    #[test]
+    fn accepted_events_keep_their_places() {
+        let unreadable = ClaimedEvent { id: 3, event: Err("currency") };
+        let events = in_order(&[4, 3, 9, 1], vec![event(1, DAY), unreadable, event(4, DAY)]);
+        assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), [4, 3, 9, 1]);
+        assert_eq!(events[0].event_name, "Lead");
+        assert_eq!(events[2].event_name, "", "gone, and its place is kept");
     }
 
     #[test]

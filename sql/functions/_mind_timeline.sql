@@ -11,7 +11,7 @@ begin
     set timeline = capi._timeline(), doubtful_until = clock_timestamp(), updated_at = now()
     where i.timeline is distinct from capi._timeline();
     if found then
-        update capi.batch set unknown = unknown + 1;
+        update capi.batch set unknown = unknown + 1 where ticket is null;
     end if;
 end
 $$;

@@ -27,7 +27,7 @@ begin
     update capi.installation
     set generation = i.generation, adopted_era = here, timeline = capi._timeline(),
         doubtful_until = clock_timestamp(), updated_at = now();
-    update capi.batch set unknown = unknown + 1;
+    update capi.batch set unknown = unknown + 1 where ticket is null;
     -- The new era is read from its first transaction, older ones by id, without what is settled.
     update capi.cursor
     set era = here, from_snapshot = '3:3:', from_xid = '0', from_taken_at = '-infinity',

@@ -8,7 +8,10 @@ create or replace function capi.claim(
     token uuid,
     attempt bigint,
     tries integer,
-    events bigint[]
+    events bigint[],
+    ticket text,
+    polls integer,
+    accepted_seconds double precision
 )
 language plpgsql
 volatile
@@ -21,6 +24,10 @@ as $$
 declare
     b capi.batch;
     at timestamptz;
+    may_carve boolean;
+    may_replay boolean;
+    turn text[];
+    kind text;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'capi.claim needs READ COMMITTED'
@@ -50,13 +57,22 @@ begin
         for update skip locked;
 
         if not found then
-            -- Few open batches: an outage grows no queue.
-            if (select count(*) from capi.batch x where x.destination = p_destination) >= 16 then
-                return;
-            end if;
-            select c.events, c.captured_from, c.captured_to
-            into b.events, b.captured_from, b.captured_to
-            from capi._next_events(p_destination, p_batch_limit) c;
+            select f.again, f.fresh into may_replay, may_carve from capi._free(p_destination) f;
+            -- While both wait, every fourth batch is of a replay, so that neither starves the other.
+            turn := case when may_replay and may_carve and random() < 0.25 then '{replay, fresh}'::text[]
+                else '{fresh, replay}'::text[] end;
+            foreach kind in array turn loop
+                if kind = 'fresh' and may_carve then
+                    select c.events, c.captured_from, c.captured_to, null::bigint
+                    into b.events, b.captured_from, b.captured_to, b.replay
+                    from capi._next_events(p_destination, p_batch_limit) c;
+                elsif kind = 'replay' and may_replay then
+                    select c.events, c.captured_from, c.captured_to, c.replay
+                    into b.events, b.captured_from, b.captured_to, b.replay
+                    from capi._carve_replay(p_destination, p_batch_limit) c;
+                end if;
+                exit when b.events is not null;
+            end loop;
             if b.events is null then
                 return;
             end if;
@@ -69,9 +85,13 @@ begin
             -- Its worker died or froze between send and record: nobody knows whether it was sent.
             update capi.attempt a set outcome = 'unknown', finished_at = at, reason = 'lease_expired'
             where a.attempt = b.attempt and a.started_at = b.attempt_started_at and a.outcome = 'sending';
-            b.unknown := b.unknown + 1;
-            b.tries := b.tries + 1;
+            if b.ticket is null then
+                b.unknown := b.unknown + 1;
+                b.tries := b.tries + 1;
+            end if;
         end if;
+        -- What was accepted cannot be called back, and its order is what the platform's answer goes by.
+        exit when b.ticket is not null;
         -- Consent may have been withdrawn since the batch was made. The day is for withdrawals whose
         -- transaction was open then.
         exit when b.batch is null
@@ -85,9 +105,9 @@ begin
     b.attempt := nextval('capi.attempt_id');
     if b.batch is null then
         insert into capi.batch as x (destination, events, captured_from, captured_to, state, token,
-            worker, lease_until, attempt, attempt_started_at, unknown)
+            worker, lease_until, attempt, attempt_started_at, replay, unknown)
         values (p_destination, b.events, b.captured_from, b.captured_to, 'leased', b.token,
-            p_worker, at + p_lease, b.attempt, at, b.unknown)
+            p_worker, at + p_lease, b.attempt, at, b.replay, b.unknown)
         returning x.batch into b.batch;
     else
         update capi.batch x
@@ -95,9 +115,11 @@ begin
             attempt = b.attempt, attempt_started_at = at, unknown = b.unknown, tries = b.tries
         where x.batch = b.batch;
     end if;
-    insert into capi.attempt (attempt, started_at, destination, batch, parent, worker, tries, events)
-    values (b.attempt, at, p_destination, b.batch, b.parent, p_worker, b.tries, b.events);
+    insert into capi.attempt (attempt, started_at, destination, batch, parent, worker, tries, events, kind)
+    values (b.attempt, at, p_destination, b.batch, b.parent, p_worker, b.tries, b.events,
+        case when b.ticket is null then 'send' else 'poll' end);
 
-    return query select b.batch, b.token, b.attempt, b.tries, b.events;
+    return query select b.batch, b.token, b.attempt, b.tries, b.events, b.ticket, b.polls,
+        extract(epoch from at - b.accepted_at)::double precision;
 end
 $$;

@@ -6,24 +6,48 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $$
 declare
+    task text;
+    started timestamptz;
     made integer;
-    t text;
+    done jsonb;
+    problem text;
+    failed text[] := array[]::text[];
 begin
     if not pg_try_advisory_xact_lock(capi._bell_key(), 4) then
-        return jsonb_build_object('skipped', 'another session is at it');
+        return jsonb_build_object('skipped', 'another session is at it', 'more', false);
     end if;
-    -- One table per transaction: a lock on two of them could meet a reader of both.
-    foreach t in array array['outbox', 'attempt', 'receipt'] loop
-        made := capi._partitions(t, interval '5 weeks');
-        if made > 0 then
-            return jsonb_build_object('table', t, 'partitions_made', made, 'more', true);
+    foreach task in array array['outbox', 'attempt', 'receipt', 'default', 'retention', 'errors', 'sweep'] loop
+        started := clock_timestamp();
+        done := null;
+        problem := null;
+        -- One that fails does not keep the others from their work.
+        begin
+            case task
+                when 'default' then done := capi._default_step();
+                when 'retention' then done := capi._retain_step();
+                when 'errors' then done := capi._age_out();
+                when 'sweep' then done := capi._sweep_due();
+                else
+                    made := capi._partitions(task, interval '5 weeks');
+                    if made > 0 then
+                        done := jsonb_build_object('table', task, 'partitions_made', made);
+                    end if;
+            end case;
+        exception
+            when lock_not_available then
+                problem := 'a table is in use';
+            when others then
+                -- Never the message: the sweep reads views, and theirs quote values.
+                problem := 'SQLSTATE ' || sqlstate;
+        end;
+        perform capi._maintained(task, started, done, problem);
+        if problem is not null then
+            failed := failed || task;
+        elsif done is not null then
+            -- One table per transaction: a lock on two of them could meet a reader of both.
+            return jsonb_build_object('more', true) || done || jsonb_build_object('failed', failed);
         end if;
     end loop;
-    -- As far back as capi.pixel_coverage looks.
-    delete from capi.pixel_hit h where h.fired_at < now() - interval '30 days';
-    return coalesce(capi._sweep_due(), '{"more": false}');
-exception
-    when lock_not_available then
-        return jsonb_build_object('skipped', 'a table is in use', 'more', false);
+    return jsonb_build_object('more', false, 'failed', failed);
 end
 $$;

@@ -18,15 +18,15 @@ begin
     return query
     select d.destination, d.version,
         coalesce(b.due <= clock_timestamp(), false)
-            or coalesce(b.open, 0) < 16 and capi._has_unread(d.destination),
+            or f.again or f.fresh and capi._has_unread(d.destination),
         (extract(epoch from b.due - clock_timestamp()) * 1000)::bigint
     from capi.destination d
     left join lateral (
-        select count(*) as open,
-            min(case x.state when 'ready' then x.due_at else x.lease_until end) as due
+        select min(case x.state when 'ready' then x.due_at else x.lease_until end) as due
         from capi.batch x
         where x.destination = d.destination
     ) b on true
+    cross join capi._free(d.destination) f
     where d.state = 'active';
 end
 $$;

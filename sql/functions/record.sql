@@ -11,7 +11,9 @@ create or replace function capi.record(
     p_statuses text[],
     p_reasons text[],
     p_again bigint[],
-    p_due_in interval
+    p_due_in interval,
+    p_ticket text default null,
+    p_accepted bigint[] default '{}'
 ) returns boolean
 language plpgsql
 volatile
@@ -27,10 +29,16 @@ declare
     due timestamptz := clock_timestamp() + coalesce(p_due_in, interval '0');
     middle integer;
     settled integer;
+    polled boolean;
 begin
-    if p_decision not in ('each', 'retry', 'wait', 'split', 'blocked') then
+    if p_decision not in ('each', 'accepted', 'retry', 'wait', 'split', 'blocked') then
         raise exception 'unknown decision' using errcode = 'invalid_parameter_value',
-            hint = 'One of each, retry, wait, split, blocked.';
+            hint = 'One of each, accepted, retry, wait, split, blocked.';
+    end if;
+    if (p_decision = 'accepted') <> (p_ticket is not null and cardinality(p_accepted) > 0) then
+        raise exception 'ticket and accepted events belong to the decision accepted'
+            using errcode = 'invalid_parameter_value',
+                hint = 'The decision accepted needs both, and no other one takes them.';
     end if;
     select * into b from capi.batch x where x.batch = p_batch for update;
     if not found or b.state <> 'leased' or b.token is distinct from p_token
@@ -58,15 +66,20 @@ begin
             p_reasons[case when cardinality(p_reasons) = 1 then 1 else s.n end],
             case when p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end] <> 'delivered'
                 then coalesce(p_reason, 'unspecified') end),
-        b.tries + 1, b.unknown > 0, b.attempt, at
+        b.tries + 1, b.unknown > 0, coalesce(b.accepted_attempt, b.attempt), at
     from unnest(p_settled) with ordinality s (event, n)
     join unnest(b.events) e (event) using (event)
     join capi.outbox o on o.id = s.event
         and o.captured_at between b.captured_from and b.captured_to
-    -- It was settled before, so it went twice: the platform's last word stands.
+    -- It was settled before, so it went twice: the platform's last word stands. In a replay that is
+    -- meant, and what was delivered once stays delivered.
     on conflict (event, destination, captured_at) do update
-    set status = excluded.status, reason = excluded.reason, attempt = excluded.attempt,
-        attempts = least(r.attempts + excluded.attempts, 32767), possible_duplicate = true,
+    set status = case when b.replay is not null and r.status = 'delivered' then r.status else excluded.status end,
+        reason = case when b.replay is not null and r.status = 'delivered' then r.reason else excluded.reason end,
+        attempt = excluded.attempt,
+        attempts = least(r.attempts + excluded.attempts, 32767),
+        possible_duplicate = b.replay is null or r.possible_duplicate or excluded.possible_duplicate
+            or r.status in ('delivered', 'undecided') and excluded.status in ('delivered', 'refused', 'undecided'),
         settled_at = excluded.settled_at;
     get diagnostics settled = row_count;
 
@@ -81,6 +94,11 @@ begin
             select from unnest(rest) r (event)
             where not exists (select from unnest(p_again) a (event) where a.event = r.event)
         )
+        or exists (
+            select from unnest(p_accepted) a (event)
+            where not exists (select from unnest(rest) r (event) where r.event = a.event)
+        )
+        or cardinality(p_accepted) <> (select count(distinct a.event) from unnest(p_accepted) a (event))
     then
         raise exception 'record does not account for each event of batch %', p_batch
             using errcode = 'invalid_parameter_value',
@@ -88,7 +106,7 @@ begin
     end if;
 
     -- No answer, or half of one: nobody knows whether the platform took the events.
-    if p_answer ->> 'sent' = 'unknown' then
+    if p_answer ->> 'sent' = 'unknown' and (b.ticket is null or p_decision = 'split') then
         b.unknown := b.unknown + 1;
     end if;
 
@@ -98,19 +116,42 @@ begin
         perform capi._set_state(b.destination, 'blocked', coalesce(p_reason, 'blocked'));
     end if;
 
+    -- A question that brought no decision leaves the ticket, costs no try and sends nothing again.
+    polled := b.ticket is not null;
     if cardinality(rest) = 0 then
         delete from capi.batch x where x.batch = b.batch;
+    elsif p_decision = 'accepted' then
+        -- What was not in this request goes by itself.
+        insert into capi.batch
+            (destination, events, captured_from, captured_to, tries, unknown, reason, parent, replay)
+        select b.destination, o.events, b.captured_from, b.captured_to, b.tries, b.unknown, null, b.batch, b.replay
+        from (select array_agg(r.event order by r.n) as events
+            from unnest(rest) with ordinality r (event, n)
+            where not exists (select from unnest(p_accepted) a (event) where a.event = r.event)) o
+        where o.events is not null;
+        update capi.batch x
+        set events = p_accepted, state = 'ready', due_at = due, token = null, lease_until = null,
+            worker = null, attempt = null, attempt_started_at = null, reason = p_reason, unknown = b.unknown,
+            ticket = p_ticket, polls = case when polled then x.polls + 1 else 0 end,
+            accepted_at = coalesce(x.accepted_at, at), accepted_attempt = coalesce(x.accepted_attempt, b.attempt)
+        where x.batch = b.batch;
+    elsif polled and p_decision in ('retry', 'wait', 'blocked') then
+        update capi.batch x
+        set events = rest, state = 'ready', due_at = due, token = null, lease_until = null, worker = null,
+            attempt = null, attempt_started_at = null, reason = p_reason, polls = x.polls + 1
+        where x.batch = b.batch;
     elsif p_decision = 'split' and cardinality(rest) > 1 then
         middle := cardinality(rest) / 2;
         insert into capi.batch
-            (destination, events, captured_from, captured_to, tries, unknown, reason, parent)
-        select b.destination, half, b.captured_from, b.captured_to, b.tries, b.unknown, p_reason, b.batch
+            (destination, events, captured_from, captured_to, tries, unknown, reason, parent, replay)
+        select b.destination, half, b.captured_from, b.captured_to, b.tries, b.unknown, p_reason, b.batch, b.replay
         from (values (rest[:middle]), (rest[middle + 1:])) halves (half);
         delete from capi.batch x where x.batch = b.batch;
     else
         update capi.batch x
         set events = rest, unknown = b.unknown, state = 'ready', due_at = due, token = null, lease_until = null,
             worker = null, attempt = null, attempt_started_at = null, reason = p_reason,
+            ticket = null, accepted_at = null, accepted_attempt = null, polls = 0,
             tries = b.tries + case when p_decision in ('wait', 'blocked') then 0 else 1 end
         where x.batch = b.batch;
     end if;

@@ -33,7 +33,15 @@ as $$
             )
     )
     select d.name, d.platform, d.state, d.pause_reason,
-        unread.n + past.n + coalesce(open.events, 0),
+        unread.n + past.n + coalesce(open.events, 0) + (
+            select count(*) from capi.replay_log y
+            join capi.replay_event p on p.replay = y.replay and p.event > y.last_event
+            where y.destination = d.destination and y.finished_at is null
+                and (not d.shared or exists (
+                    select from capi.outbox o
+                    where o.id = p.event and o.captured_at = p.captured_at
+                        and o.source in (select v.source from visible v)
+                ))),
         extract(epoch from clock_timestamp() - least(unread.oldest, past.oldest, open.oldest))::bigint,
         coalesce(open.batches, 0)::integer,
         receipts.delivered, receipts.refused,
@@ -41,7 +49,7 @@ as $$
             where e.resolved_at is null and e.source in (select v.source from visible v)
                 and exists (select from capi.route r where r.source = e.source and r.destination = d.destination)),
         (select max(a.finished_at) from capi.attempt a
-            where a.destination = d.destination and a.outcome = 'each'
+            where a.destination = d.destination and a.outcome = 'each' and a.kind <> 'test'
                 and a.started_at > now() - interval '7 days'
                 and (not d.shared or exists (
                     select from capi.outbox o

@@ -12,17 +12,19 @@ select
     d.name as destination,
     d.platform,
     case
-        when r.status is not null then r.status::text
+        when q.ticket is not null then 'accepted'
         when q.state = 'leased' then 'sending'
         when q.tries > 0 then 'retrying'
-        else 'pending'
+        -- A replay that waits counts more than the outcome before it.
+        when q.event is not null or again.event is not null or r.status is null then 'pending'
+        else r.status::text
     end as status,
-    coalesce(r.reason, q.reason) as reason,
-    coalesce(r.attempts, q.tries, 0)::integer as attempts,
-    case when r.status is null and q.state = 'ready' then q.due_at end as next_attempt,
+    case when q.event is not null or again.event is not null then q.reason else r.reason end as reason,
+    (coalesce(r.attempts, 0) + coalesce(q.tries, 0))::integer as attempts,
+    case when q.state = 'ready' then q.due_at end as next_attempt,
     a.request_id,
     a.http_status,
-    coalesce(r.possible_duplicate, q.unknown > 0, false) as possible_duplicate,
+    coalesce(r.possible_duplicate, false) or coalesce(q.unknown > 0, false) as possible_duplicate,
     o.dropped as dropped_fields,
     o.captured_at,
     r.settled_at,
@@ -39,8 +41,13 @@ left join capi.receipt r on r.event = o.id and r.destination = d.destination
 left join capi.attempt a on a.attempt = r.attempt
     and a.started_at between r.captured_at and r.settled_at
 left join (
-    select b.destination, e.event, b.state, b.tries, b.unknown, b.reason, b.due_at
+    select b.destination, e.event, b.state, b.tries, b.unknown, b.reason, b.due_at, b.ticket
     from capi.batch b cross join unnest(b.events) e (event)
-) q on q.event = o.id and q.destination = d.destination and r.event is null
+) q on q.event = o.id and q.destination = d.destination
+left join (
+    select y.destination, p.event
+    from capi.replay_log y join capi.replay_event p on p.replay = y.replay and p.event > y.last_event
+    where y.finished_at is null
+) again on again.event = o.id and again.destination = d.destination
 -- What a dropped destination had not sent, it never will.
 where d.state <> 'dropped' or r.event is not null;

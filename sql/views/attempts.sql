@@ -1,7 +1,7 @@
 -- Where tenants share a destination, an attempt shows each only its own events.
 create or replace view capi.attempts with (security_barrier) as
 select a.attempt, d.name as destination, a.batch, a.parent, a.worker, a.tries, a.started_at,
-    a.finished_at, a.outcome, a.http_status, a.request_id, a.reason,
+    a.finished_at, a.kind, a.outcome, a.http_status, a.request_id, a.reason,
     case when cardinality(own.events) = cardinality(a.events) then a.answer end as answer,
     cardinality(own.events) as event_count, own.events
 from capi.attempt a

@@ -4,7 +4,8 @@ use capi_tests::database::Database;
 use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
 use capi_tests::shop::{
-    CREDENTIAL, DESTINATION, PIXEL, buy, customer, errors, receipts, sending_shop, until_settled,
+    CREDENTIAL, DESTINATION, PIXEL, buy, buy_many, customer, errors, receipts, sending_shop,
+    until_settled,
 };
 use capi_tests::sidecar::{Sidecar, capi};
 use serde_json::{Value, json};
@@ -568,4 +569,62 @@ async fn an_extension_that_breaks_the_shop() {
     let _sidecar = Sidecar::start(&shop);
     until_settled(&shop, 20).await;
     assert_eq!(receipts(&shop).await, ["delivered 3"]);
+}
+
+#[tokio::test]
+async fn one_bad_event_fails_the_batch() {
+    let platform = Platform::start().await;
+    let shop = sending_shop(&platform).await;
+    let c = customer(&shop).await;
+    buy_many(&shop, c, 1_000).await;
+    // The platform refuses the whole request and does not say because of whom.
+    let k = 5;
+    let bad = shop
+        .column("select event_id from capi.outbox order by md5(id::text || 'any') limit 5")
+        .await;
+    for event_id in &bad {
+        platform.fault(json!({"kind": "poison", "event_id": event_id})).await;
+    }
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 60).await;
+    assert_eq!(receipts(&shop).await, ["delivered 995", "refused 5"]);
+    let refused = "select o.event_id from capi.receipt r join capi.outbox o on o.id = r.event
+        where r.status = 'refused' and r.reason like '100%' order by 1";
+    let mut expected = bad.clone();
+    expected.sort();
+    assert_eq!(shop.column(refused).await, expected);
+    // 2 k log2(1000) besides the one that began it.
+    let bound = (2.0 * f64::from(k) * 1_000_f64.log2()).floor() as i64;
+    let extra = platform.number("requests") - 1;
+    assert!(extra <= bound, "{extra} extra requests, {bound} allowed");
+    assert_eq!((platform.number("duplicates"), platform.number("unique_events")), (0, 995));
+}
+
+#[tokio::test]
+async fn a_queue_that_grows_during_an_outage() {
+    let platform = Platform::start().await;
+    platform.fault(json!({"kind": "status", "status": 503})).await;
+    let shop = sending_shop(&platform).await;
+    let c = customer(&shop).await;
+    let _sidecar = Sidecar::start(&shop);
+    buy_many(&shop, c, 5_000).await;
+    let failed = "select count(*) from capi.attempt where outcome = 'retry'";
+    eventually("the platform goes on failing", 60, async || {
+        let seen = shop.count(failed).await;
+        if seen >= 5 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    // The outbox is the queue: what is claimed, and so what the sidecar holds, has a bound.
+    let open =
+        "select count(*) <= 16 and coalesce(max(cardinality(events)), 0) <= 1000 from capi.batch";
+    for _ in 0..3 {
+        buy_many(&shop, c, 5_000).await;
+        assert_eq!(shop.get(open).await, "t");
+    }
+    assert_eq!(shop.count("select pending from capi.status()").await, 20_000, "everything is kept");
+    platform.heal().await;
+    shop.run("select capi.pause('meta-eu'); select capi.resume('meta-eu')").await;
+    until_settled(&shop, 120).await;
+    assert_eq!(receipts(&shop).await, ["delivered 20000"]);
+    assert_eq!(platform.number("duplicates"), 0);
 }

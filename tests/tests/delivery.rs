@@ -236,6 +236,96 @@ async fn refused_consent_and_old_events_are_settled_unsent() {
     assert_eq!(platform.number("requests"), 0);
 }
 
+#[tokio::test]
+async fn a_trickle_fills_batches_while_requests_are_under_way() {
+    let platform = Platform::start().await;
+    let shop = sending_shop(&platform).await;
+    let sidecar = Sidecar::start(&shop);
+    sidecar.until_logged("asleep").await;
+    let c = customer(&shop).await;
+    // Idle: at once, alone.
+    buy(&shop, c).await;
+    until_settled(&shop, 20).await;
+    assert_eq!(platform.number("requests"), 1);
+    // A platform of a quarter of a second, and one order after the other.
+    platform.fault(json!({"kind": "latency", "ms": 250})).await;
+    let began = std::time::Instant::now();
+    for _ in 0..600 {
+        buy(&shop, c).await;
+    }
+    until_settled(&shop, 60).await;
+    let took = began.elapsed();
+    // Four requests at a time, so no more than sixteen in a second; and the rest shares them.
+    let requests = platform.number("requests") - 1;
+    let bound = 4 * (took.as_millis() as i64 / 250 + 1);
+    assert!(requests <= bound, "{requests} requests in {took:?}");
+    assert!(requests * 2 <= 600, "{requests} requests for 600 orders in {took:?}");
+    assert_eq!(receipts(&shop).await, ["delivered 601"]);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Carving and claiming, step by step
+// ---------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn two_claims_at_once_never_get_the_same_event() {
+    let (_platform, shop) = waiting(10).await;
+    let one = shop.connect_as("capi").await;
+    let claim = "select events from capi.claim(1, 'w', interval '1 minute', 5)";
+    one.run("begin").await;
+    let first = one.get(claim).await;
+    // The cursor is locked by the other one: nothing, and no waiting.
+    let two = shop.connect_as("capi").await;
+    assert_eq!(two.rows(claim).await.len(), 0);
+    one.run("commit").await;
+    let second = two.get(claim).await;
+    assert!(!first.is_empty() && !second.is_empty());
+    let repeated = "select count(*) from (select e from capi.batch b, unnest(b.events) e group by e having count(*) > 1) x";
+    assert_eq!(shop.count(repeated).await, 0);
+    assert_eq!(shop.count("select sum(cardinality(events)) from capi.batch").await, 10);
+    // A snapshot older than the cursor's lock would move the cursor back.
+    one.run("begin isolation level repeatable read").await;
+    let refusal = one.refused(claim).await;
+    assert_eq!(refusal.code, "25000", "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_larger_than_any_batch_is_carved_to_its_end() {
+    let (_platform, shop) = waiting(2_500).await;
+    let sizes = "select string_agg(cardinality(c.events)::text, ' ') from generate_series(1, 4) g
+        cross join lateral capi.claim(1, 'w' || g, interval '1 minute', 1000) c";
+    assert_eq!(shop.get(sizes).await, "1000 1000 500");
+    let different = "select count(distinct e) from capi.batch b, unnest(b.events) e";
+    assert_eq!(shop.count(different).await, 2_500);
+}
+
+#[tokio::test]
+async fn a_claim_outlives_a_crash_whatever_the_database_defaults_to() {
+    let (_platform, shop) = waiting(1).await;
+    shop.run("set synchronous_commit = off; begin").await;
+    shop.run("select from capi.claim(1, 'w', interval '1 minute', 1)").await;
+    assert_eq!(shop.get("show synchronous_commit").await, "local");
+    shop.run("commit").await;
+    assert_eq!(shop.get("show synchronous_commit").await, "off");
+}
+
+#[tokio::test]
+async fn after_a_change_of_timeline_what_was_not_delivered_is_marked() {
+    let (platform, shop) = waiting(3).await;
+    // One waits in a batch, the others are not read yet; then a standby takes over.
+    shop.run("select capi.release(batch, token) from capi.claim(1, 'w', interval '1 minute', 1)")
+        .await;
+    shop.run("update capi.installation set timeline = timeline - 1").await;
+    let _sidecar = Sidecar::start(&shop);
+    until_settled(&shop, 20).await;
+    let marked = "select count(*) filter (where possible_duplicate), count(*) from capi.receipt";
+    assert_eq!(shop.line(marked).await, "3|3");
+    buy(&shop, shop.count("select id from shop.customers").await).await;
+    until_settled(&shop, 20).await;
+    assert_eq!(shop.line(marked).await, "3|4", "not what came afterwards");
+    assert_eq!(platform.number("duplicates"), 0);
+}
+
 // ---------------------------------------------------------------------------------------------
 // The sidecar's own life
 // ---------------------------------------------------------------------------------------------

@@ -410,6 +410,26 @@ const REASONS: &[(&str, &str)] = &[
         "the connection broke, so the platform may have taken the events; they go again, and it \
          drops by their id those that it has",
     ),
+    (
+        "ticket_unknown",
+        "the platform accepted the event and does not know its ticket any more; look into its own \
+         reports before you replay the event",
+    ),
+    (
+        "no_decision",
+        "the platform accepted the event and has not said in a day what became of it; look into its \
+         own reports before you replay the event",
+    ),
+    (
+        "ticket_not_supported",
+        "the platform of this program takes no tickets, and the events were accepted with one; run \
+         the program that sent them",
+    ),
+    (
+        "destination_dropped",
+        "the destination was dropped while the platform had not decided yet; nothing is to be done",
+    ),
+    ("retention", "the event was still open when its week was dropped; find out what held it up"),
 ];
 
 /// Names of the known platforms.

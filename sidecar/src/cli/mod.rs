@@ -15,8 +15,11 @@ use crate::worker::{ToolsError, chain};
 mod adopt;
 mod check;
 mod fake;
+mod replay;
 mod run;
+mod send_test;
 mod status;
+mod switch;
 
 /// Delivers the conversion events of pg_capi to ad platforms.
 #[derive(Debug, Parser)]
@@ -51,6 +54,23 @@ enum Command {
     },
     /// Allows this database to send, after a restore or clone. Needs the role capi_admin.
     Adopt,
+    /// Stops sending to a destination; capture goes on. Needs the role capi_admin.
+    Pause {
+        /// Name of the destination.
+        destination: String,
+        /// Why, for those who read the status.
+        #[arg(long, default_value = "paused by hand")]
+        reason: String,
+    },
+    /// Sends to a destination from now on, the backlog first. Needs the role capi_admin.
+    Resume {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// Sends settled events again, by number or by what became of them. Needs the role capi_admin.
+    Replay(replay::ReplayOptions),
+    /// Sends one event to a destination and shows what the platform says.
+    SendTest(send_test::TestOptions),
     /// Runs a stand-in for the platforms, for tests and demonstrations.
     Fake(crate::fake::FakeOptions),
 }
@@ -62,7 +82,7 @@ fn after_help() -> String {
         "Settings, as variables or, in lower case without CAPI_, in the file:\n{}\nCredentials \
          are found by the name that the destination gives them: in the environment, in the \
          table [credentials] of the file, or as a file in CAPI_CREDENTIALS_DIR.\n\nExit codes:\n  \
-         0  done, or stopped by a signal\n  1  a check failed\n  2  usage or configuration \
+         0  done, or stopped by a signal\n  1  a check failed, or the platform did not take a test\n  2  usage or configuration \
          error\n  3  database unreachable, or not fitting this program\n  4  anything else",
         settings.collect::<String>()
     )
@@ -83,6 +103,14 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run => run::run(started(file)?, cli.config.clone()).await?,
         Command::Status { json } => status::status(&started(file)?, json).await?,
         Command::Adopt => adopt::adopt(&started(file)?).await?,
+        Command::Pause { destination, reason } => {
+            switch::pause(&started(file)?, &destination, &reason).await?;
+        }
+        Command::Resume { destination } => switch::resume(&started(file)?, &destination).await?,
+        Command::Replay(options) => replay::replay(&started(file)?, options).await?,
+        Command::SendTest(options) => {
+            return send_test::send_test(&started(file)?, &options).await;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -101,10 +129,15 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let of_database = error.is::<QueueError>() || error.is::<Explained>() || error.is::<Misfit>();
     ExitCode::from(match () {
         () if error.is::<ConfigError>() || error.is::<ToolsError>() => 2,
+        () if error.is::<send_test::Unusable>() => 2,
         () if of_database => 3,
         () => 4,
     })
 }
+
+/// Calls that the sidecar's own role may not make.
+const FOR_ADMINS: [&str; 6] =
+    ["capi.adopt", "capi.pause", "capi.resume", "capi.replay", "capi.test_open", "capi.test_close"];
 
 /// What to do about a call that the database refused, where that is known.
 fn way_out(error: &QueueError, database: &Database) -> Option<String> {
@@ -121,8 +154,19 @@ fn way_out(error: &QueueError, database: &Database) -> Option<String> {
         (_, Some("3D000")) => format!("create database {name}, or correct `database_url`"),
         (_, Some("53300")) => "raise max_connections or lower `database_connections`".to_owned(),
         (_, Some("57P03")) => "wait until the server has started".to_owned(),
-        (QueueError::Call { call: "capi.adopt", .. }, Some("42501")) => {
+        (QueueError::Call { call, .. }, Some("42501")) if FOR_ADMINS.contains(call) => {
             "connect as a member of capi_admin".to_owned()
+        }
+        (QueueError::Call { call: "capi.replay", .. }, Some("22007" | "22008")) => {
+            "write times as 2026-01-31 or '2026-01-31 18:00+01'".to_owned()
+        }
+        (QueueError::Call { call: "capi.replay", .. }, Some("22023")) => {
+            "--status takes delivered, refused, expired, suppressed, unrouted or undecided".to_owned()
+        }
+        (QueueError::Call { call: "capi.test_open", .. }, Some("55000")) => {
+            "the event is too old, withdrawn or refused by the customer, or this database is a copy: \
+             choose another event"
+                .to_owned()
         }
         (_, Some("42501")) => format!("run `grant capi_sidecar to {role};`"),
         (_, Some("3F000" | "42883")) => {

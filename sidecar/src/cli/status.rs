@@ -23,28 +23,43 @@ const COLUMNS: &[(&str, &str)] = &[
     ("pause_reason", "REASON"),
 ];
 
+/// The same of `capi.maintenance()`.
+const TASKS: &[(&str, &str)] = &[
+    ("task", "MAINTENANCE"),
+    ("last_run", "LAST RUN"),
+    ("took_ms", "TOOK (MS)"),
+    ("failing_since", "FAILING SINCE"),
+    ("problem", "PROBLEM"),
+    ("result", "LAST RESULT"),
+];
+
 pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     let explain = |error| explained(error, &config.database);
     let session = Session::open(&config.database).await.map_err(explain)?;
     let status = session.status().await.map_err(explain)?;
-    let text = if json { format!("{status:#}\n") } else { table(&status) };
+    let text = if json {
+        format!("{status:#}\n")
+    } else {
+        let tasks = session.maintenance().await.map_err(explain)?;
+        format!("{}\n{}", table(COLUMNS, &status), table(TASKS, &tasks))
+    };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
 /// Rows of objects as aligned columns.
-fn table(status: &Value) -> String {
-    let heading: Vec<String> = COLUMNS.iter().map(|(_, heading)| (*heading).to_owned()).collect();
+fn table(columns: &[(&str, &str)], rows: &Value) -> String {
+    let heading: Vec<String> = columns.iter().map(|(_, heading)| (*heading).to_owned()).collect();
     let cell = |row: &Value, key: &str| match &row[key] {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let row = |row: &Value| COLUMNS.iter().map(|(key, _)| cell(row, key)).collect();
+    let row = |row: &Value| columns.iter().map(|(key, _)| cell(row, key)).collect();
     let rows: Vec<Vec<String>> =
-        std::iter::once(heading).chain(status.as_array().into_iter().flatten().map(row)).collect();
+        std::iter::once(heading).chain(rows.as_array().into_iter().flatten().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  "));
         format!("{}\n", cells.collect::<String>().trim_end())
@@ -59,12 +74,15 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_nothing_is_a_dash() {
-        let text = table(&json!([
-            {"destination": "meta-eu", "platform": "meta", "state": "active", "pending": 12,
-             "oldest_pending_seconds": 3, "open_batches": 1, "delivered_24h": 100,
-             "refused_24h": 0, "capture_errors": 0, "last_success": null, "pause_reason": null},
-            {"destination": "m", "state": "blocked", "pause_reason": "190"}
-        ]));
+        let text = table(
+            COLUMNS,
+            &json!([
+                {"destination": "meta-eu", "platform": "meta", "state": "active", "pending": 12,
+                 "oldest_pending_seconds": 3, "open_batches": 1, "delivered_24h": 100,
+                 "refused_24h": 0, "capture_errors": 0, "last_success": null, "pause_reason": null},
+                {"destination": "m", "state": "blocked", "pause_reason": "190"}
+            ]),
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("DESTINATION  PLATFORM  STATE"));

@@ -1,0 +1,323 @@
+//! `capi send-test`: one event to one destination, and what the platform says. A made-up event
+//! with a test code by default; a real one only when it is named and confirmed.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use capi_core::capture::{Captured, Options, Row, capture};
+use capi_core::destination::{self, Decision, Destination, Outcome, Request, Verdict};
+use capi_core::event::Event;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::explained;
+use crate::config::Config;
+use crate::http::{Http, SendError};
+use crate::queue::{DestinationRow, Session, TestEnd};
+use crate::tls;
+use crate::worker::now;
+
+/// The setting that keeps a platform from counting a test.
+const TEST_CODE: &str = "test_event_code";
+
+/// What is sent to whom.
+#[derive(Debug, Args)]
+pub(super) struct TestOptions {
+    /// Name of the destination; it may be paused.
+    destination: String,
+    /// The platform's code for test events; default: the destination's `test_event_code`. Without a
+    /// code a test counts like a sale, so there must be one.
+    #[arg(long, value_name = "CODE")]
+    test_code: Option<String>,
+    /// Name of the made-up event.
+    #[arg(long, value_name = "NAME", default_value = "Purchase", conflicts_with = "event")]
+    event_name: String,
+    /// Sends this captured event, by its number in `capi.delivery`, under its own event id: it counts.
+    /// Needs --yes and the role capi_admin.
+    #[arg(long, value_name = "NUMBER", requires = "yes")]
+    event: Option<i64>,
+    /// Yes, send a real event.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(String);
+
+pub(super) async fn send_test(config: &Config, options: &TestOptions) -> anyhow::Result<ExitCode> {
+    let explain = |error| explained(error, &config.database);
+    let session = Session::open(&config.database).await.map_err(explain)?;
+    let handshake = session.handshake().await.map_err(explain)?;
+    handshake.check_instance(config.instance.as_deref())?;
+    let row = destination_of(session.destinations().await.map_err(explain)?, options)?;
+    let platform = platform(&row, options)?;
+    let credential = config
+        .credentials
+        .resolve(&row.credential)
+        .map_err(|error| Unusable(format!("{error}: {}", row.credential)))?;
+    let delivery = &config.delivery;
+    let http = Http::new(tls::client(None)?, delivery.connect_timeout, delivery.request_timeout)?;
+
+    let (attempt, event) = match options.event {
+        None => (None, made_up(&options.event_name)?),
+        Some(number) => {
+            let opened = session.test_open(row.destination, number, &config.worker).await;
+            let (attempt, event) = opened.map_err(explain)?;
+            let event = event.map_err(|column| Unusable(format!("{column} cannot be read")));
+            match event {
+                Ok(event) => (Some(attempt), event),
+                Err(error) => {
+                    close(&session, attempt, &unsent("unreadable")).await.map_err(explain)?;
+                    return Err(error.into());
+                }
+            }
+        }
+    };
+    let mut plan = platform.plan(std::slice::from_ref(&event));
+    let (end, said, taken) = match plan.requests.pop() {
+        None => {
+            let why = plan.unfit.pop().map_or_else(
+                || "no_request".to_owned(),
+                |(_, unfit)| match unfit {
+                    destination::Unfit::Unrouted(reason) | destination::Unfit::Refused(reason) => {
+                        reason.0
+                    }
+                },
+            );
+            let said = format!("not sent: {}", with_meaning(&row.platform, &why));
+            (unsent(&why), said, false)
+        }
+        Some(request) => {
+            std::io::stdout().write_all(summary(&request, &event).as_bytes())?;
+            let slot = platform.spec().credential;
+            match http.send(request, slot, &credential).await {
+                Ok(answer) => {
+                    let verdict = platform.verdict(std::slice::from_ref(&event), &answer);
+                    let (said, taken) = words(&row.platform, &verdict);
+                    (
+                        answered(answer.status, verdict),
+                        format!("HTTP {}: {said}", answer.status),
+                        taken,
+                    )
+                }
+                Err(error) => (unanswered(error), format!("no answer: {error}"), false),
+            }
+        }
+    };
+    if let Some(attempt) = attempt {
+        close(&session, attempt, &end).await.map_err(explain)?;
+    }
+    let mut text = String::new();
+    writeln!(text, "answer   {said}")?;
+    if let Some(id) = &end.request_id {
+        writeln!(text, "id       {id}")?;
+    }
+    if attempt.is_none() {
+        writeln!(text, "The event was made up; nothing of it is stored here.")?;
+    }
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::from(u8::from(!taken)))
+}
+
+async fn close(
+    session: &Session,
+    attempt: i64,
+    end: &TestEnd,
+) -> Result<(), crate::queue::QueueError> {
+    session.test_close(attempt, end).await.map(drop)
+}
+
+fn destination_of(
+    all: Vec<DestinationRow>,
+    options: &TestOptions,
+) -> Result<DestinationRow, Unusable> {
+    let known: Vec<String> = all.iter().map(|row| row.name.clone()).collect();
+    all.into_iter()
+        .find(|row| row.name == options.destination)
+        .ok_or_else(|| Unusable(format!("no such destination; there are: {}", known.join(", "))))
+}
+
+/// The platform with the code for tests. A real event may go without: it counts anyway.
+fn platform(row: &DestinationRow, options: &TestOptions) -> Result<Box<dyn Destination>, Unusable> {
+    let mut settings = row.settings.clone();
+    if let (Some(code), Value::Object(settings)) = (&options.test_code, &mut settings) {
+        settings.insert(TEST_CODE.into(), json!(code));
+    }
+    let has_code = settings.get(TEST_CODE).is_some_and(Value::is_string);
+    if !has_code && options.event.is_none() {
+        return Err(Unusable(format!(
+            "{} has no {TEST_CODE}, and without one the test would count: give --test-code, from the \
+             platform's page for test events",
+            row.name
+        )));
+    }
+    destination::build(&row.platform, &settings).map_err(|error| Unusable(error.to_string()))
+}
+
+/// An event of nobody, by the rules that real ones go through.
+fn made_up(event_name: &str) -> Result<Event, Unusable> {
+    let at = now();
+    let Value::Object(row) = json!({
+        "event_name": event_name,
+        "event_id": format!("capi-test-{:016x}", rand::random::<u64>()),
+        "event_time": at.0,
+        "action_source": "website",
+        "event_source_url": "https://shop.example.com/test",
+        "value": "1.00",
+        "currency": "EUR",
+        "email": "erika.mustermann@example.com",
+        "first_name": "Erika",
+        "last_name": "Mustermann",
+        "country": "DE",
+        "client_ip_address": "203.0.113.7",
+        "client_user_agent": "capi send-test",
+        "consent": true,
+    }) else {
+        unreachable!("an object")
+    };
+    match capture(Row::from_object(row), &Options::default(), at) {
+        Captured::Event(captured) => Ok(captured.event),
+        Captured::Waiting => Err(Unusable("the event would wait for consent".into())),
+        Captured::Fault(fault) => Err(Unusable(format!("{}: {}", fault.field, fault.reason))),
+    }
+}
+
+/// The request without what is in it.
+fn summary(request: &Request, event: &Event) -> String {
+    let url = request.url.split(['?', '#']).next().unwrap_or_default();
+    let bytes = request.body.to_string().len();
+    let shared: usize = event.identity.0.values().map(Vec::len).sum();
+    format!(
+        "request  {:?} {url}, {bytes} bytes\nevent    {} {}, {shared} digests\n",
+        request.method, event.event_name, event.event_id
+    )
+}
+
+/// The verdict in words, and whether the platform took the event.
+fn words(platform: &str, verdict: &Verdict) -> (String, bool) {
+    let because = |what: &str, reason: &str| format!("{what}: {}", with_meaning(platform, reason));
+    match &verdict.decision {
+        Decision::Each(outcomes) => match outcomes.first() {
+            Some(Outcome::Delivered) => ("delivered".into(), true),
+            Some(Outcome::Refused(reason)) => (because("refused", &reason.0), false),
+            Some(Outcome::Retry(reason)) => (because("not taken this time", &reason.0), false),
+            Some(Outcome::Again) | None => ("not taken".into(), false),
+        },
+        Decision::Accepted { .. } => ("accepted; the platform decides later".into(), true),
+        Decision::Retry { reason, .. } => (because("not taken this time", &reason.0), false),
+        Decision::Wait { reason, .. } => (because("throttled", &reason.0), false),
+        Decision::Split { reason } => (because("refused", &reason.0), false),
+        Decision::Blocked { reason } => (because("the account is refused", &reason.0), false),
+    }
+}
+
+fn with_meaning(platform: &str, reason: &str) -> String {
+    match destination::explain(platform, reason) {
+        Some(meaning) => format!("{reason} ({meaning})"),
+        None => reason.to_owned(),
+    }
+}
+
+fn answered(status: u16, verdict: Verdict) -> TestEnd {
+    let (outcome, reason) = match verdict.decision {
+        Decision::Each(outcomes) => match outcomes.into_iter().next() {
+            Some(Outcome::Refused(reason) | Outcome::Retry(reason)) => ("each", Some(reason)),
+            Some(Outcome::Delivered | Outcome::Again) | None => ("each", None),
+        },
+        Decision::Accepted { .. } => ("accepted", None),
+        Decision::Retry { reason, .. } => ("retry", Some(reason)),
+        Decision::Wait { reason, .. } => ("wait", Some(reason)),
+        Decision::Split { reason } => ("split", Some(reason)),
+        // Of the test only: the destination is not stopped by it.
+        Decision::Blocked { reason } => ("blocked", Some(reason)),
+    };
+    TestEnd {
+        outcome,
+        http_status: Some(status.into()),
+        request_id: verdict.request_id,
+        reason: reason.map(|reason| reason.0),
+        answer: verdict.summary,
+    }
+}
+
+fn unanswered(error: SendError) -> TestEnd {
+    let answer = json!({"sent": error.certainty()});
+    let reason = Some(error.reason().to_owned());
+    TestEnd { outcome: "unknown", http_status: None, request_id: None, reason, answer }
+}
+
+fn unsent(reason: &str) -> TestEnd {
+    let reason = Some(reason.to_owned());
+    TestEnd { outcome: "released", http_status: None, request_id: None, reason, answer: json!({}) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(settings: Value) -> DestinationRow {
+        DestinationRow {
+            destination: 1,
+            name: "meta-eu".into(),
+            platform: "meta".into(),
+            settings,
+            credential: "META_TOKEN".into(),
+            state: "paused".into(),
+            pause_reason: None,
+            version: 1,
+        }
+    }
+
+    fn options(test_code: Option<&str>, event: Option<i64>) -> TestOptions {
+        TestOptions {
+            destination: "meta-eu".into(),
+            test_code: test_code.map(str::to_owned),
+            event_name: "Purchase".into(),
+            event,
+            yes: event.is_some(),
+        }
+    }
+
+    #[test]
+    fn a_made_up_event_needs_a_code() {
+        let plain = row(json!({"pixel_id": "1"}));
+        let refused = platform(&plain, &options(None, None)).err().expect("no code");
+        assert!(refused.0.contains("--test-code"), "{refused}");
+        assert!(platform(&plain, &options(None, Some(7))).is_ok());
+        let event = made_up("Purchase").expect("an event");
+        let coded = platform(&plain, &options(Some("TEST1"), None)).expect("a code");
+        let request = coded.plan(&[event]).requests.pop().expect("it can be sent");
+        assert_eq!(request.body["test_event_code"], "TEST1");
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_person() {
+        let plain = row(json!({"pixel_id": "1"}));
+        let event = made_up("Lead").expect("an event");
+        let coded = platform(&plain, &options(Some("TEST1"), None)).expect("a code");
+        let request = coded.plan(std::slice::from_ref(&event)).requests.pop().expect("a request");
+        let digest = event.identity.digests("email", "meta")[0].as_str().to_owned();
+        let shown = summary(&request, &event);
+        assert!(shown.contains("Lead capi-test-"), "{shown}");
+        assert!(!shown.contains(&digest) && !shown.contains("203.0.113.7"), "{shown}");
+    }
+
+    #[test]
+    fn every_verdict_has_words() {
+        let reason = || destination::Reason::new("190");
+        for (decision, taken) in [
+            (Decision::Each(vec![Outcome::Delivered]), true),
+            (Decision::Each(vec![Outcome::Refused(reason())]), false),
+            (Decision::Split { reason: reason() }, false),
+            (Decision::Blocked { reason: reason() }, false),
+        ] {
+            let verdict = Verdict { decision, hold: None, request_id: None, summary: json!({}) };
+            let (said, was_taken) = words("meta", &verdict);
+            assert_eq!(was_taken, taken, "{said}");
+            assert_eq!(said.contains("190"), !taken, "{said}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+-- Moves the rows of one week out of a default partition; null when there is nothing to move. More than
+-- half a million of them stay where they are: moving them would hold up the sidecar for too long.
+create or replace function capi._default_step() returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+    t text;
+    stamp text;
+    oldest timestamptz;
+    week timestamp;
+    waiting bigint;
+begin
+    foreach t in array array['outbox', 'attempt', 'receipt'] loop
+        stamp := case t when 'attempt' then 'started_at' else 'captured_at' end;
+        execute format('select min(%I) from capi.%I', stamp, t || '_default') into oldest;
+        week := date_trunc('week', oldest at time zone 'UTC');
+        continue when oldest is null or to_regclass(format('capi.%I', format('%s_%s', t, to_char(week, 'YYYYMMDD')))) is not null;
+        execute format('select count(*) from (select from capi.%I where %I < %L limit 500001) x',
+            t || '_default', stamp, (week + interval '7 days') at time zone 'UTC') into waiting;
+        continue when waiting > 500000;
+        perform capi._partition(t, week);
+        return jsonb_build_object('table', t, 'moved', waiting);
+    end loop;
+    return null;
+end
+$$;

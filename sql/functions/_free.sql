@@ -1,0 +1,25 @@
+-- Whether a destination may open another batch, of unread events (fresh) or of a replay (again).
+--
+-- Few open batches: an outage grows no queue. Those that the platform has accepted are out of its way
+-- and have a bound of their own; a replay gets a quarter.
+create or replace function capi._free(
+    p_destination integer,
+    out fresh boolean,
+    out again boolean
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select b.waiting < 16 and b.accepted < 256,
+        b.waiting < 16 and b.accepted < 256 and b.replayed < 4 and exists (
+            select from capi.replay_log y where y.destination = p_destination and y.finished_at is null
+        )
+    from (
+        select count(*) filter (where x.ticket is null) as waiting,
+            count(*) filter (where x.ticket is not null) as accepted,
+            count(*) filter (where x.ticket is null and x.replay is not null) as replayed
+        from capi.batch x
+        where x.destination = p_destination
+    ) b
+$$;

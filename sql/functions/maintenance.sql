@@ -1,0 +1,17 @@
+create or replace function capi.maintenance() returns table (
+    task text,
+    last_run timestamptz,
+    took_ms bigint,
+    result jsonb,
+    problem text,
+    failing_since timestamptz
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.task, t.last_run, (extract(epoch from t.took) * 1000)::bigint, t.result, t.problem, t.failing_since
+    from capi.maintenance_task t
+    order by t.task
+$$;

@@ -1,0 +1,7 @@
+create or replace view capi.replayed as
+select p.replay, d.name as destination, p.event, y.at, y.by_role, y.note,
+    p.status as status_before, p.reason as reason_before, p.attempts as attempts_before,
+    p.attempt as attempt_before, p.settled_at as settled_before
+from capi.replay_event p
+join capi.replay_log y on y.replay = p.replay
+join capi.destination d on d.destination = y.destination;
