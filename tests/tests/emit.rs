@@ -137,7 +137,8 @@ async fn several_at_once_are_one_subtransaction() {
     let xids = "select count(distinct xmin::text) from capi.outbox";
     assert_eq!(shop.count(xids).await, 3, "a subtransaction per thousand");
     // A bad one costs itself.
-    let mixed = json!([cart("a"), {"event_name": "AddToCart", "consent": true}, 5, cart("b"), cart("a")]);
+    let mixed =
+        json!([cart("a"), {"event_name": "AddToCart", "consent": true}, 5, cart("b"), cart("a")]);
     let answers = emit(&web, &mixed).await;
     let statuses: Vec<_> =
         answers.as_array().expect("a list").iter().map(|a| a["status"].clone()).collect();

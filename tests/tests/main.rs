@@ -8,6 +8,7 @@ mod completeness;
 mod consent;
 mod contract;
 mod cookbook;
+mod corners;
 mod crash;
 mod delivery;
 mod dump;

@@ -210,7 +210,9 @@ async fn look_ups_by_source_and_key_use_their_index() {
         .run("insert into anna.sale select 'anna-' || n from generate_series(1, 20000) n")
         .await;
     database.run("analyze").await;
-    let part = database.get("select c.relname from capi.outbox o join pg_class c on c.oid = o.tableoid limit 1").await;
+    let part = database
+        .get("select c.relname from capi.outbox o join pg_class c on c.oid = o.tableoid limit 1")
+        .await;
     for role in ["anna_index", "analyst", "admin", "postgres"] {
         let session = database.connect_as(role).await;
         let plan = session
@@ -218,7 +220,7 @@ async fn look_ups_by_source_and_key_use_their_index() {
             .await
             .join("\n");
         assert!(plan.contains("source_key"), "{role}: no index look-up by source and key\n{plan}");
-assert!(!plan.contains(&format!("Seq Scan on {part} ")), "{role}\n{plan}");
+        assert!(!plan.contains(&format!("Seq Scan on {part} ")), "{role}\n{plan}");
     }
 }
 

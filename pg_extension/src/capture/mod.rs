@@ -20,6 +20,7 @@ mod drain;
 mod emit;
 mod forgotten;
 pub(crate) mod guard;
+mod log;
 mod pending;
 mod source;
 mod sweep;
