@@ -9,6 +9,7 @@ mod completeness;
 mod consent;
 mod contract;
 mod cookbook;
+mod corners;
 mod crash;
 mod delivery;
 mod doorbell;

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use super::clock;
 use super::forgotten;
 use super::guard::{Ending, condition, sqlstate, subtransaction, with_settings};
+use super::log::log;
 use super::pending::{self, Keys};
 use super::source::{self, Source};
 use super::timer::limited;
@@ -318,18 +319,18 @@ pub(super) fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
 /// Counts failed captures.
 pub(super) fn count(failed: usize) {
     if source::owner().is_some_and(|owner| !tried(|| write::count(owner, failed))) {
-        pgrx::log!("capi: {failed} failed captures are not counted");
+        log(&format!("capi: {failed} failed captures are not counted"));
     }
 }
 
 fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed], until: Instant) {
     if failed.len() > 1 && Instant::now() > until {
-        pgrx::log!(
+        log(&format!(
             "capi: source {id}, keys {} to {}: {} failed captures could not be put on record in time",
             failed[0].key,
             failed[failed.len() - 1].key,
             failed.len()
-        );
+        ));
         return;
     }
     if tried(|| write::record(owner, id, failed)) {
@@ -338,11 +339,10 @@ fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed], until: Instan
     match failed {
         [] => {}
         // A key names a row and is no personal identifier; a message would quote values.
-        [f] => pgrx::log!(
+        [f] => log(&format!(
             "capi: source {id}, key {}: capture failed with SQLSTATE {} and could not be put on record",
-            f.key,
-            f.sqlstate
-        ),
+            f.key, f.sqlstate
+        )),
         _ => {
             let (left, right) = failed.split_at(failed.len() / 2);
             record_or_halve(owner, id, left, until);

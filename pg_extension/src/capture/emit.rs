@@ -14,6 +14,7 @@ use super::clock;
 use super::drain::{self, PER_KEY};
 use super::forgotten;
 use super::guard::{Ending, condition, sqlstate, subtransaction};
+use super::log::log;
 use super::source::{self, Source};
 use super::timer::limited;
 use super::write::{self, Failed, Keyed};
@@ -45,7 +46,7 @@ fn answers(events: Vec<Value>, emitter: Option<&str>) -> Vec<Value> {
         Ok(Some(source)) => source,
         Ok(None) => {
             // Nobody's record: the name may be anything, and is not quoted.
-            pgrx::log!("capi: {} events were emitted to no emitter", events.len());
+            log(&format!("capi: {} events were emitted to no emitter", events.len()));
             drain::count(events.len());
             return all(
                 json!({"status": "failed", "field": "source", "reason": "unknown_emitter"}),
@@ -187,6 +188,7 @@ fn put_or_halve(
 /// Whether each event is new, or how it failed.
 fn put(source: &Source, parcels: &mut [Parcel]) -> Vec<Result<bool, Failed>> {
     let now = clock::now();
+    let seen = write::snapshot(source);
     parcels
         .iter_mut()
         .map(|parcel| {
@@ -194,7 +196,7 @@ fn put(source: &Source, parcels: &mut [Parcel]) -> Vec<Result<bool, Failed>> {
             if source.salt.is_some() {
                 forgotten::blank(source, one);
             }
-            let (fresh, mut failed) = write::write(source, one, now, None);
+            let (fresh, mut failed) = write::write(source, one, now, seen.as_deref());
             failed.pop().map_or(Ok(fresh > 0), Err)
         })
         .collect()

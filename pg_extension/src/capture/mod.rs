@@ -21,6 +21,7 @@ mod emit;
 mod forgotten;
 pub(crate) mod guard;
 mod jsonb;
+mod log;
 mod pending;
 mod source;
 mod statement;

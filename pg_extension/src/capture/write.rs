@@ -145,7 +145,7 @@ insert into capi.withdrawal as w (source, key, refused, reason, note)
 values ($1, $2, $3, 'withdrawn', 'the row says so')
 on conflict (source, key) do update
 set refused = case when w.at < $4 or w.note = excluded.note
-            and (w.xid = pg_current_xact_id() or coalesce(pg_visible_in_snapshot(w.xid, $5::pg_snapshot), true))
+            and (w.xid = pg_current_xact_id() or coalesce(pg_visible_in_snapshot(w.xid, $5::pg_snapshot), false))
         then excluded.refused
         else array(select distinct x from unnest(w.refused || excluded.refused) x
             where x not like '!%' or x = any (w.refused) and x = any (excluded.refused) order by x) end,
@@ -241,8 +241,8 @@ pub(super) fn write(
     .unwrap_or_else(|e: spi::Error| pgrx::error!("outbox cannot be written: {e}"))
 }
 
-/// The snapshot before a view is read, where anybody has ever withdrawn consent: what the row says
-/// is older than a withdrawal that it does not show.
+/// The snapshot before a view is read: what the row says is older than a withdrawal that it does not
+/// show. None where nobody has withdrawn yet: then all withdrawals are younger.
 pub(super) fn snapshot(source: &Source) -> Option<String> {
     if !source::has_pages("withdrawal") {
         return None;

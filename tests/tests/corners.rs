@@ -1,0 +1,136 @@
+//! Corners of capture: two views of one row, keys that are days and times, a withdrawal that overtakes
+//! a reading, a full lock table, a trigger that goes in the same transaction.
+
+use std::sync::OnceLock;
+
+use capi_tests::cluster::Cluster;
+use capi_tests::database::Database;
+use capi_tests::shop::{captured, captured_keys, errors};
+
+/// A table with this key, tracked; `bad` makes the view fail for a row.
+async fn tracked(database: &Database, key: &str) {
+    database
+        .run(&format!(
+            "create schema own;
+            create table own.sale ({key} primary key, bad boolean default false, consent boolean default true);
+            create function own.gate() returns numeric language plpgsql as
+                'begin perform pg_advisory_xact_lock_shared(77); return 5; end';
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id::text as event_id, now() as event_time,
+                'website' as action_source, own.gate() / (1 - s.bad::int) as value, 'EUR' as currency, s.consent
+            from own.sale s;
+            select capi.track('own.sale', conversions => 'own.conversion')"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_row_of_two_views_with_one_event_id_is_on_record() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database
+        .run(
+            "create view own.again as select * from own.conversion;
+            select capi.track('own.sale', conversions => 'own.again');
+            insert into own.sale values (1)",
+        )
+        .await;
+    assert_eq!(captured(&database).await, 1, "one event per source, name and id");
+    assert_eq!(errors(&database).await, ["1 23505 event_id_of_another_view event_id open"]);
+    // Of a view that is not tracked any more the event is history, and no mistake.
+    database
+        .run("select capi.untrack('own.sale', 'own.conversion'); update own.sale set bad = false")
+        .await;
+    assert_eq!(errors(&database).await, ["1 23505 event_id_of_another_view event_id resolved"]);
+}
+
+#[tokio::test]
+async fn failed_captures_of_days_and_times_are_found_again() {
+    for (key, value) in [
+        ("id timestamptz", "2026-03-29 01:30:00.25+02"),
+        ("id timestamp", "2026-03-29 01:30:00"),
+        ("id date", "2026-03-29"),
+        ("id timestamptz", "infinity"),
+    ] {
+        let database = Database::adopted().await;
+        tracked(&database, key).await;
+        database.run("set timezone = 'Asia/Kathmandu'; set datestyle = 'German'").await;
+        database.run(&format!("insert into own.sale values (timestamptz '{value}', true)")).await;
+        assert_eq!(captured(&database).await, 0);
+        database.run("update own.sale set bad = false").await;
+        assert_eq!(captured(&database).await, 1, "{key}: {value}");
+        let open = "select count(*) from capi.capture_error where resolved_at is null";
+        assert_eq!(database.count(open).await, 0, "{key}: {value}: {:?}", errors(&database).await);
+    }
+}
+
+#[tokio::test]
+async fn a_reading_that_a_withdrawal_has_overtaken_gives_nothing_back() {
+    for earlier in ["", "insert into own.sale values (2); select capi.withdraw('own.sale', '2');"] {
+        let database = Database::adopted().await;
+        tracked(&database, "id bigint").await;
+        database.run(&format!("insert into own.sale values (1); {earlier}")).await;
+        let reader = database.connect().await;
+        reader.run("set capi.lock_timeout = '30s'; set capi.time_budget = '60s'").await;
+        let pid = reader.pid().await;
+        database.run("select pg_advisory_lock(77)").await;
+        let slow = tokio::spawn(async move {
+            reader.run("select * from capi.recapture('own.sale', keys => '{1}')").await;
+        });
+        // It has its snapshot, in which the customer consents.
+        database.until_blocked(pid).await;
+        database.run("update own.sale set consent = false where id = 1").await;
+        let withdrawn = "select refused from capi.withdrawal where key = '1'";
+        assert_eq!(database.get(withdrawn).await, "{*}");
+        database.run("select pg_advisory_unlock(77)").await;
+        slow.await.expect("the recapture ends");
+        assert_eq!(database.get(withdrawn).await, "{*}", "not given again by who had read before");
+        // Who reads afterwards is heard.
+        database.run("update own.sale set consent = true where id = 1").await;
+        assert_eq!(database.get(withdrawn).await, "{}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_lock_table_does_not_stop_the_order() {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    let cluster = CLUSTER.get_or_init(|| {
+        Cluster::start("fsync = off\nmax_connections = 20\nmax_locks_per_transaction = 10\nmax_prepared_transactions = 0")
+    });
+    let database = Database::on(cluster).await;
+    tracked(&database, "id bigint").await;
+    let (app, hoarder) = (database.connect().await, database.connect().await);
+    app.run("begin; insert into own.sale values (1)").await;
+    // Locks of a session stay when the statement that took them fails.
+    let refusal = hoarder
+        .refused("select count(pg_advisory_lock(n)) from generate_series(1, 1000000) n")
+        .await;
+    assert_eq!(refusal.code, "53200", "{refusal:?}");
+    app.run("commit").await;
+    hoarder.run("select pg_advisory_unlock_all()").await;
+    assert_eq!(database.count("select count(*) from own.sale").await, 1, "the order is there");
+    assert_eq!(captured(&database).await, 0);
+    database.run("select * from capi.recapture('own.sale', keys => '{1}')").await;
+    assert_eq!(captured_keys(&database).await, "1");
+}
+
+#[tokio::test]
+async fn a_trigger_that_goes_in_the_same_transaction_loses_nothing() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("begin; insert into own.sale values (1)").await;
+    let drop = "do $$ declare g name; begin
+        for g in select tgname from pg_trigger where tgrelid = 'own.sale'::regclass and tgname like 'capi%' loop
+            execute format('drop trigger %I on own.sale', g);
+        end loop;
+    end $$";
+    database.run(drop).await;
+    database.run("commit").await;
+    assert_eq!(captured_keys(&database).await, "1");
+    database.run("select capi.track('own.sale', conversions => 'own.conversion')").await;
+    // The same after an event that fired early.
+    database
+        .run(&format!("begin; insert into own.sale values (2); set constraints all immediate; {drop}; update own.sale set bad = false; commit"))
+        .await;
+    assert_eq!(captured_keys(&database).await, "1 2");
+}
