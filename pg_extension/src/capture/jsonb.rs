@@ -52,7 +52,7 @@ impl IntoDatum for Jsonb {
 impl Jsonb {
     /// An object.
     pub(super) fn object(map: &Map<String, Value>) -> Self {
-        Self::built(|out| members(out, map.iter(), |out, value| write(out, value)))
+        Self::built(|out| members(out, map.iter(), write))
     }
 
     /// Texts by name.
