@@ -91,7 +91,9 @@ class Cluster:
 
     def __init__(self, folder, under):
         self.folder = folder
-        self.command = [*SERVER_USER, *under, shutil.which("postgres"), "-D", str(folder / "data")]
+        self.command = [*SERVER_USER, *under, shutil.which("postgres"), "-D", str(folder / "data"),
+                        # What is slow here is no fault of the capture.
+                        "-c", "capi.time_budget=600000"]
 
     def __enter__(self):
         log = open(self.folder / "postgres.log", "a")

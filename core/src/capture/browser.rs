@@ -99,7 +99,7 @@ mod tests {
             let (mut row, mut dropped) = (Row::default(), BTreeMap::new());
             row.0.insert("browser", browser);
             unpack(&mut row, &mut dropped);
-            (row.text("fbp").map(std::borrow::Cow::into_owned), dropped.remove("browser"))
+            (row.text("fbp").map(Into::<String>::into), dropped.remove("browser"))
         };
         let given = json!({"fbp": "fb.1.1789900000000.7"});
         let fbp = Some("fb.1.1789900000000.7".to_owned());
