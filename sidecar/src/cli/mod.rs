@@ -52,7 +52,7 @@ enum Command {
     /// Allows this database to send, after a restore or clone. Needs the role capi_admin.
     Adopt,
     /// Runs a stand-in for the platforms, for tests and demonstrations.
-    Fake(crate::fake::FakeOptions),
+    Fake(Box<crate::fake::FakeOptions>),
 }
 
 fn after_help() -> String {
@@ -74,7 +74,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Fake(options) => {
             telemetry::start(&Log::load()?);
-            fake::fake(options).await?;
+            fake::fake(*options).await?;
         }
         Command::Check { json } => {
             telemetry::start(&Log::load()?);
