@@ -9,16 +9,32 @@ use super::platform::Platform;
 /// Requests whose outcome can still be asked for.
 const MAX_REQUESTS: usize = 10_000;
 
-/// Events that failed after they were accepted: a reason and their positions.
-pub(super) type Failures = Vec<(&'static str, Vec<usize>)>;
+/// What became of a request at one destination.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    /// The destination as the request had it.
+    pub(super) destination: Value,
+    /// Events that were meant for it.
+    pub(super) events: usize,
+    /// Events that failed after they were accepted: a reason and their positions in the request.
+    pub(super) failures: Vec<(&'static str, Vec<usize>)>,
+}
+
+impl Outcome {
+    /// Notes an event that failed.
+    pub(super) fn fail(&mut self, reason: &'static str, at: usize) {
+        match self.failures.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, positions)) => positions.push(at),
+            None => self.failures.push((reason, vec![at])),
+        }
+    }
+}
 
 /// A request that was accepted and whose outcome comes later.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) id: String,
-    pub(super) destinations: Vec<Value>,
-    pub(super) events: usize,
-    pub(super) failures: Failures,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) asked: u32,
 }
 

@@ -7,7 +7,7 @@ use capi_core::time::Timestamp;
 
 use super::FakeState;
 use super::arrival::Sameness;
-use super::desk::{Failures, Pending};
+use super::desk::{Outcome, Pending};
 use super::platform::Platform;
 use super::schema::{Key, Kind, Part, Violation, check, is_digest, money, opt, req};
 use super::stage::{Call, Failure, Reply, arrival};
@@ -71,7 +71,7 @@ const SOURCES: Kind = Kind::OneOf(&["WEB", "APP", "IN_STORE", "PHONE", "MESSAGE"
 const EVENT: Part = Part {
     unknown: UNKNOWN,
     keys: &[
-        opt("destinationReferences", Kind::Texts, "google_ads.types"),
+        opt("destinationReferences", Kind::Texts, "google_ads.reference"),
         opt("transactionId", Kind::Text, "google_ads.types"),
         req("eventTimestamp", Kind::Text, "google_ads.time"),
         opt("lastUpdatedTimestamp", Kind::Text, "google_ads.time"),
@@ -198,21 +198,13 @@ fn ingest(state: &FakeState, call: &Call) -> Result<Reply, Vec<Violation>> {
         reply.body.get_or_insert_default()["fieldWarnings"] = warnings.into();
     }
     reply.events = events.len();
-    let destinations = body["destinations"].as_array().cloned().unwrap_or_default();
-    let action = destinations[0]["productDestinationId"].as_str().unwrap_or_default().to_owned();
+    let account = &body["destinations"][0]["operatingAccount"]["accountId"];
+    reply.account = account.as_str().map(str::to_owned);
     if body["validateOnly"] == true {
-        reply.account = Some(action);
         return Ok(reply);
     }
-    let failures = settle(state, call, &body, events, &action, &mut reply);
-    reply.account = Some(action);
-    state.desk().keep(Pending {
-        id: call.trace.clone(),
-        destinations,
-        events: events.len(),
-        failures,
-        asked: 0,
-    });
+    let outcomes = settle(state, call, &body, events, &mut reply);
+    state.desk().keep(Pending { id: call.trace.clone(), outcomes, asked: 0 });
     Ok(reply)
 }
 
@@ -235,6 +227,15 @@ fn check_event(
             Some(_) => wrong("google_ads.future", key.to_owned(), "must not lie in the future"),
             None => wrong("google_ads.time", key.to_owned(), "must be RFC 3339"),
         }
+    }
+    let references = event["destinationReferences"].as_array();
+    let is_known = |reference: &Value| {
+        let destinations = body["destinations"].as_array().into_iter().flatten();
+        destinations.into_iter().any(|destination| destination["reference"] == *reference)
+    };
+    if references.is_some_and(|references| !references.iter().all(is_known)) {
+        let text = "must be the references of destinations";
+        wrong("google_ads.reference", "destinationReferences".to_owned(), text);
     }
     let click = &event["adIdentifiers"];
     if !click["gbraid"].is_null() && !click["wbraid"].is_null() {
@@ -288,70 +289,93 @@ fn check_event(
     }
 }
 
+/// Whether the event is meant for the destination: without references, for all of them.
+fn is_for(event: &Value, destination: &Value) -> bool {
+    event["destinationReferences"].as_array().is_none_or(|references| {
+        references.iter().any(|reference| *reference == destination["reference"])
+    })
+}
+
 /// Decides what the status will say, and files what is imported.
 fn settle(
     state: &FakeState,
     call: &Call,
     body: &Value,
     events: &[Value],
-    action: &str,
     reply: &mut Reply,
-) -> Failures {
-    let mut failures = Failures::new();
-    let mut fail = |reason: &'static str, at: usize| match failures
-        .iter_mut()
-        .find(|(known, _)| *known == reason)
-    {
-        Some((_, positions)) => positions.push(at),
-        None => failures.push((reason, vec![at])),
+) -> Vec<Outcome> {
+    let none = Vec::new();
+    let destinations = body["destinations"].as_array().unwrap_or(&none);
+    let outcome = |destination: &Value| {
+        let mut outcome =
+            Outcome { destination: destination.clone(), events: 0, failures: Vec::new() };
+        for (at, event) in events.iter().enumerate().filter(|(_, it)| is_for(it, destination)) {
+            outcome.events += 1;
+            if let Some(reason) = import(state, call, body, event, destination, reply) {
+                outcome.fail(reason, at);
+            }
+        }
+        outcome
     };
-    for (at, event) in events.iter().enumerate() {
-        let time = event["eventTimestamp"].as_str().and_then(|text| Timestamp::parse(text).ok());
-        let seconds = time.map_or(0, Timestamp::seconds);
-        let consent = |key: &str| match &event["consent"][key] {
-            Value::Null => body["consent"][key].as_str(),
-            own => own.as_str(),
-        };
-        let gclid = event["adIdentifiers"]["gclid"].as_str();
-        let is_click = |text: &str| {
-            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        };
-        let id = event["transactionId"].as_str();
-        let sameness = match (id, gclid) {
-            (Some(id), _) => Some(Sameness::of(&[id], i64::MAX)),
-            (None, Some(gclid)) => Some(Sameness::of(&[gclid, &seconds.to_string()], i64::MAX)),
-            (None, None) => None,
-        };
-        let late = if seconds < call.now() - MAX_AGE {
-            Some("EVENT_TOO_OLD")
-        } else if consent("adUserData") == Some("CONSENT_DENIED") {
-            Some("DENIED_CONSENT")
-        } else if gclid.is_some_and(|gclid| !is_click(gclid)) {
-            Some("INVALID_GCLID")
-        } else {
-            None
-        };
-        let taken =
-            arrival(event, action, id, money(event, "currency", "conversionValue"), sameness);
-        let Some(taken) = taken else { continue };
-        let poisoned = call.poisoned(state, action, std::slice::from_ref(&taken)).is_some();
-        if let Some(reason) = late.or(poisoned.then_some("INVALID_EVENT")) {
-            reply.refused_events += 1;
-            fail(reason, at);
-            continue;
-        }
-        let is_copy = taken.sameness.as_ref().is_some_and(|sameness| {
-            let same = |other: &super::arrival::Arrival| other.sameness.as_ref() == Some(sameness);
-            reply.arrivals.iter().any(same)
-                || state.log().is_known(Platform::GoogleAds, action, sameness, call.now_us)
-        });
-        // A correction of an earlier conversion repeats its id.
-        if is_copy && event["lastUpdatedTimestamp"].is_null() {
-            fail(if id.is_some() { "DUPLICATE_TRANSACTION_ID" } else { "DUPLICATE_GCLID" }, at);
-        }
-        reply.arrivals.push(taken);
+    destinations.iter().map(outcome).collect()
+}
+
+/// Imports one event to one destination; answers why it failed.
+fn import(
+    state: &FakeState,
+    call: &Call,
+    body: &Value,
+    event: &Value,
+    destination: &Value,
+    reply: &mut Reply,
+) -> Option<&'static str> {
+    let account = destination["operatingAccount"]["accountId"].as_str().unwrap_or_default();
+    let action = destination["productDestinationId"].as_str().unwrap_or_default();
+    let time = event["eventTimestamp"].as_str().and_then(|text| Timestamp::parse(text).ok());
+    let seconds = time.map_or(0, Timestamp::seconds);
+    let consent = |key: &str| match &event["consent"][key] {
+        Value::Null => body["consent"][key].as_str(),
+        own => own.as_str(),
+    };
+    let gclid = event["adIdentifiers"]["gclid"].as_str();
+    let is_click = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let id = event["transactionId"].as_str();
+    let sameness = match (id, gclid) {
+        (Some(id), _) => Some(Sameness::of(&[action, id], i64::MAX)),
+        (None, Some(gclid)) => Some(Sameness::of(&[action, gclid, &seconds.to_string()], i64::MAX)),
+        (None, None) => None,
+    };
+    let late = if seconds < call.now() - MAX_AGE {
+        Some("EVENT_TOO_OLD")
+    } else if consent("adUserData") == Some("CONSENT_DENIED") {
+        Some("DENIED_CONSENT")
+    } else if gclid.is_some_and(|gclid| !is_click(gclid)) {
+        Some("INVALID_GCLID")
+    } else {
+        None
+    };
+    let money = money(event, "currency", "conversionValue");
+    let Some(taken) = arrival(event, action, id, money, sameness) else {
+        return Some("INTERNAL_ERROR");
+    };
+    let poisoned = call.poisoned(state, account, std::slice::from_ref(&taken)).is_some();
+    if let Some(reason) = late.or(poisoned.then_some("INVALID_EVENT")) {
+        reply.refused_events += 1;
+        return Some(reason);
     }
-    failures
+    let is_copy = taken.sameness.as_ref().is_some_and(|sameness| {
+        reply.arrivals.iter().any(|other| other.sameness.as_ref() == Some(sameness))
+            || state.log().is_known(Platform::GoogleAds, account, sameness, call.now_us)
+    });
+    reply.arrivals.push(taken);
+    // A correction of an earlier conversion repeats its id.
+    match (is_copy && event["lastUpdatedTimestamp"].is_null(), id) {
+        (false, _) => None,
+        (true, Some(_)) => Some("DUPLICATE_TRANSACTION_ID"),
+        (true, None) => Some("DUPLICATE_GCLID"),
+    }
 }
 
 fn status(state: &FakeState, call: &Call) -> Reply {
@@ -363,21 +387,22 @@ fn status(state: &FakeState, call: &Call) -> Reply {
         return error(call, 404, "NOT_FOUND", "Unknown request.", &[])
             .because("NOT_FOUND", &violation);
     };
-    let failed: usize = pending.failures.iter().map(|(_, positions)| positions.len()).sum();
-    let word = match () {
-        () if pending.asked <= state.0.options.google_polls => "PROCESSING",
-        () if failed == 0 => "SUCCESS",
-        () if failed >= pending.events => "FAILED",
-        () => "PARTIAL_SUCCESS",
-    };
-    let of = |destination: &Value| {
-        let mut status = json!({ "destination": destination, "requestStatus": word });
-        if word == "PROCESSING" {
+    let is_over = pending.asked > state.0.options.google_polls;
+    let of = |outcome: &Outcome| {
+        let failed: usize = outcome.failures.iter().map(|(_, positions)| positions.len()).sum();
+        let word = match failed {
+            _ if !is_over => "PROCESSING",
+            0 => "SUCCESS",
+            failed if failed == outcome.events => "FAILED",
+            _ => "PARTIAL_SUCCESS",
+        };
+        let mut status = json!({ "destination": outcome.destination, "requestStatus": word });
+        if !is_over {
             return status;
         }
         // 64-bit numbers are texts in protobuf's JSON.
-        status["eventsIngestionStatus"] = json!({ "recordCount": pending.events.to_string() });
-        let counts = pending.failures.iter().map(|(reason, positions)| {
+        status["eventsIngestionStatus"] = json!({ "recordCount": outcome.events.to_string() });
+        let counts = outcome.failures.iter().map(|(reason, positions)| {
             let mut count = json!({
                 "reason": format!("PROCESSING_ERROR_REASON_{reason}"),
                 "recordCount": positions.len().to_string(),
@@ -393,7 +418,7 @@ fn status(state: &FakeState, call: &Call) -> Reply {
         }
         status
     };
-    let all: Vec<Value> = pending.destinations.iter().map(of).collect();
+    let all: Vec<Value> = pending.outcomes.iter().map(of).collect();
     Reply::json(200, json!({ "requestStatusPerDestination": all }))
 }
 

@@ -18,6 +18,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 
 use super::{DEMO_TOKEN, DIGEST, Fake, now};
+use crate::fake::{FakeOptions, Platform};
 
 const PAGE: &str = include_str!("../../../../docs/fake.md");
 
@@ -358,4 +359,29 @@ async fn no_token_and_no_secret_is_logged() {
     let requests = fake.get("/_fake/requests?limit=100").await;
     assert!(!requests.to_string().contains(DEMO_TOKEN));
     assert!(!requests.to_string().contains("fake-access-token"));
+}
+
+#[tokio::test]
+async fn a_configured_credential_is_the_only_one() {
+    let platforms = [
+        (Platform::GoogleAds, google::book()),
+        (Platform::Ga4, analytics::book()),
+        (Platform::Tiktok, tiktok::book()),
+        (Platform::Webhook, webhook::book()),
+        (Platform::Pinterest, pinterest::book()),
+        (Platform::Snapchat, snapchat::book()),
+        (Platform::Reddit, reddit::book()),
+        (Platform::Linkedin, linkedin::book()),
+    ];
+    let mut options = FakeOptions::default();
+    for (platform, _) in &platforms {
+        options.credentials.insert(*platform, "another one".to_owned().into());
+    }
+    let fake = Fake::new(&options);
+    for (platform, book) in &platforms {
+        fake.call(book.good().request()).await;
+        let refused = refused(&fake).await;
+        assert!(!refused.is_null(), "{}", platform.name());
+    }
+    assert_eq!(fake.state.summary()["events_accepted"], 0);
 }

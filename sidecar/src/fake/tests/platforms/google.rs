@@ -100,6 +100,12 @@ pub(super) fn book() -> Book {
         [json!("1")],
         [json!("absent"), json!("customers/1/conversionActions/2")],
     );
+    let mut named = base();
+    named["destinations"][0]["reference"] = json!("purchases");
+    let meant =
+        |reference: Value| shoot(&set(&named, "/events/0/destinationReferences", reference));
+    let strangers = [meant(json!(["leads"])), meant(json!("purchases"))];
+    book.shots("google_ads.reference", [meant(json!(["purchases"]))], strangers);
     let consent = "/events/0/consent";
     book.vary(
         "google_ads.consent",
@@ -246,4 +252,35 @@ async fn a_bad_optional_field_only_warns() {
     assert_eq!(status, 200);
     assert_eq!(answer["fieldWarnings"][0]["field"], "events[0].eventDeviceInfo.ipAddress");
     assert_eq!(fake.state.summary()["events_accepted"], 1);
+}
+
+#[tokio::test]
+async fn each_destination_has_its_own_outcome() {
+    let fake = Fake::default();
+    let mut body = base();
+    let mut lead = body["destinations"][0].clone();
+    lead["productDestinationId"] = json!("42");
+    lead["reference"] = json!("leads");
+    body["destinations"][0]["reference"] = json!("purchases");
+    body["destinations"].as_array_mut().expect("a list").push(lead);
+    let of = |reference: &str, id: &str, ago_seconds: i64| {
+        let event = set(&event(), "/destinationReferences", json!([reference]));
+        let event = set(&event, "/eventTimestamp", json!(ago(ago_seconds)));
+        set(&event, "/transactionId", json!(id))
+    };
+    let old = 100 * 86_400;
+    body["events"] = json!([of("purchases", "a", 60), of("leads", "a", 60), of("leads", "b", old)]);
+    let (status, answer) = fake.call(shoot(&body).request()).await;
+    assert_eq!(status, 200, "{answer}");
+    let id = answer["requestId"].as_str().expect("an id");
+    poll(&fake, id).await;
+    let statuses = poll(&fake, id).await["requestStatusPerDestination"].clone();
+    assert_eq!(statuses[0]["requestStatus"], "SUCCESS");
+    assert_eq!(statuses[0]["eventsIngestionStatus"]["recordCount"], "1");
+    assert_eq!(statuses[1]["requestStatus"], "PARTIAL_SUCCESS");
+    assert_eq!(statuses[1]["destination"]["productDestinationId"], "42");
+    let indices = &statuses[1]["errorInfo"]["errorCounts"][0]["recordIndices"];
+    assert_eq!(*indices, json!(["2"]), "a position in the request");
+    let book = fake.state.summary()["platforms"]["google_ads"].clone();
+    assert_eq!((&book["unique_events"], &book["duplicates"]), (&json!(2), &json!(0)));
 }
