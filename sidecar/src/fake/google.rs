@@ -184,6 +184,16 @@ fn ingest(state: &FakeState, call: &Call) -> Result<Reply, Vec<Violation>> {
     let mut found = Vec::new();
     check(&REQUEST, &body, "", &mut found);
     let none = Vec::new();
+    let destinations = body["destinations"].as_array().unwrap_or(&none);
+    for (at, destination) in destinations.iter().enumerate() {
+        let reference = &destination["reference"];
+        if destinations[..at].iter().any(|it| !reference.is_null() && it["reference"] == *reference)
+        {
+            let field = format!("destinations[{at}].reference");
+            let text = "is that of another destination";
+            found.push(Violation::wrong("google_ads.reference.unique", field, text));
+        }
+    }
     let events = body["events"].as_array().unwrap_or(&none);
     let mut warnings = Vec::new();
     for (at, event) in events.iter().enumerate() {
@@ -383,9 +393,8 @@ fn status(state: &FakeState, call: &Call) -> Reply {
         return refuse(call, &[Violation::missing("google_ads.status.id", "requestId")]);
     };
     let Some(pending) = state.desk().ask(id) else {
-        let violation = Violation::wrong("google_ads.status.known", "requestId", "is not known");
-        return error(call, 404, "NOT_FOUND", "Unknown request.", &[])
-            .because("NOT_FOUND", &violation);
+        let text = "is none that was given to a request which was not only validated";
+        return refuse(call, &[Violation::wrong("google_ads.status.known", "requestId", text)]);
     };
     let is_over = pending.asked > state.0.options.google_polls;
     let of = |outcome: &Outcome| {
@@ -443,8 +452,7 @@ fn refuse(call: &Call, found: &[Violation]) -> Reply {
     let violations: Vec<Value> = found
         .iter()
         .map(|violation| {
-            let reason =
-                if violation.missing { "REQUIRED_FIELD_MISSING" } else { "INVALID_FIELD_VALUE" };
+            let reason = reason(violation);
             json!({ "field": violation.field, "description": violation.text, "reason": reason })
         })
         .collect();
@@ -454,6 +462,27 @@ fn refuse(call: &Call, found: &[Violation]) -> Reply {
         None => reply.because(STATUS, violation),
         Some(_) => reply,
     })
+}
+
+/// The `ErrorReason` of the protos.
+fn reason(violation: &Violation) -> &'static str {
+    match violation.rule {
+        "google_ads.match" => "NO_IDENTIFIERS_PROVIDED",
+        "google_ads.status.known" => "INVALID_REQUEST_ID",
+        _ if violation.missing => "REQUIRED_FIELD_MISSING",
+        "google_ads.destinations" => "TOO_MANY_DESTINATIONS",
+        "google_ads.events" => "TOO_MANY_EVENTS",
+        "google_ads.user" => "TOO_MANY_USER_IDENTIFIERS",
+        "google_ads.reference.unique" => "DUPLICATE_DESTINATION_REFERENCE",
+        "google_ads.digest" => "INVALID_SHA256_FORMAT",
+        "google_ads.action" => "INVALID_CONVERSION_ACTION_ID",
+        "google_ads.currency" => "INVALID_CURRENCY_CODE",
+        "google_ads.value" => "INVALID_NUMBER_FORMAT",
+        "google_ads.consent" | "google_ads.source" | "google_ads.encoding" => "INVALID_ENUM_VALUE",
+        "google_ads.time" | "google_ads.address" => "INVALID_FORMAT",
+        "google_ads.identifier" | "google_ads.braids" | "google_ads.future" => "INVALID_EVENT",
+        _ => "INVALID_ARGUMENT",
+    }
 }
 
 fn error(call: &Call, code: u16, status: &str, message: &str, violations: &[Value]) -> Reply {

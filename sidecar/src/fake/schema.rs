@@ -145,7 +145,8 @@ fn check_value(
 ) {
     match kind {
         Kind::Object(part) if value.is_object() => check(part, value, path, found),
-        Kind::List(part, least, most) => match value.as_array() {
+        Kind::List(part, least, most) => match value.as_array().map(Vec::as_slice) {
+            Some([]) if least > 0 => found.push(Violation::missing(rule, path)),
             Some(list) if list.iter().all(Value::is_object) => {
                 if !(least..=most).contains(&list.len()) {
                     let text = format!("must hold {least} to {most} objects");

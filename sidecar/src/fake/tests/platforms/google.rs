@@ -72,6 +72,11 @@ pub(super) fn book() -> Book {
     book.bad("google_ads.keys", "/events/0/orderId", json!("1"));
     book.bad("google_ads.keys", "/validate_only", json!(true));
     book.bad("google_ads.types", "/events/0/transactionId", json!(1));
+    let mut one = base()["destinations"][0].clone();
+    one["reference"] = json!("purchases");
+    let two = |reference: &str| json!([one, set(&one, "/reference", json!(reference))]);
+    let same = [two("purchases")];
+    book.vary("google_ads.reference.unique", "/destinations", [two("leads")], same);
     let one = base()["destinations"][0].clone();
     book.vary(
         "google_ads.destinations",
@@ -241,7 +246,7 @@ async fn validate_only_judges_and_ingests_nothing() {
     assert_eq!(status, 200);
     assert_eq!(fake.state.summary()["events_accepted"], 0);
     let id = answer["requestId"].as_str().expect("an id");
-    assert_eq!(poll(&fake, id).await["error"]["status"], "NOT_FOUND");
+    assert_eq!(poll(&fake, id).await["error"]["status"], "INVALID_ARGUMENT");
 }
 
 #[tokio::test]
@@ -283,4 +288,27 @@ async fn each_destination_has_its_own_outcome() {
     assert_eq!(*indices, json!(["2"]), "a position in the request");
     let book = fake.state.summary()["platforms"]["google_ads"].clone();
     assert_eq!((&book["unique_events"], &book["duplicates"]), (&json!(2), &json!(0)));
+}
+
+#[tokio::test]
+async fn refusals_name_field_and_reason() {
+    let fake = Fake::default();
+    let email = "/events/0/userData/userIdentifiers/0/emailAddress";
+    let rows = [
+        (email, json!("jo@example.com"), "INVALID_SHA256_FORMAT"),
+        ("/events/0/eventTimestamp", json!("absent"), "REQUIRED_FIELD_MISSING"),
+        ("/events", json!([]), "REQUIRED_FIELD_MISSING"),
+        ("/events/0/currency", json!("eur"), "INVALID_CURRENCY_CODE"),
+    ];
+    for (pointer, value, reason) in rows {
+        let (status, answer) = fake.call(shoot(&set(&base(), pointer, value)).request()).await;
+        assert_eq!(status, 400);
+        assert!(!answer.to_string().contains("jo@example.com"), "no value in an answer");
+        let details = answer["error"]["details"].as_array().expect("details");
+        let kinds: Vec<_> = details.iter().filter_map(|detail| detail["@type"].as_str()).collect();
+        assert!(kinds.iter().all(|kind| kind.starts_with("type.googleapis.com/google.rpc.")));
+        let violation = &details[2]["fieldViolations"][0];
+        assert_eq!(violation["reason"], reason, "{violation}");
+        assert!(violation["field"].as_str().is_some_and(|field| field.starts_with("events")));
+    }
 }
