@@ -385,3 +385,38 @@ async fn a_configured_credential_is_the_only_one() {
     }
     assert_eq!(fake.state.summary()["events_accepted"], 0);
 }
+
+#[tokio::test]
+async fn copies_are_found_by_each_platform_s_own_key_and_window() {
+    // The pointer to what must differ, the one that may, and whether two days make a copy new.
+    let rows = [
+        (analytics::book(), "/events/0/params/transaction_id", "/client_id", false),
+        (tiktok::book(), "/data/0/event_id", "/data/0/user/ttp", true),
+        (webhook::book(), "/events/0/event_id", "/events/0/note", false),
+        (pinterest::book(), "/data/0/event_id", "/data/0/custom_data/order_id", false),
+        (snapchat::book(), "/data/0/event_id", "/data/0/custom_data/order_id", true),
+        (reddit::book(), "/data/events/0/metadata/conversion_id", "/data/events/0/click_id", true),
+        (linkedin::book(), "/elements/0/eventId", "/elements/0/conversion", false),
+    ];
+    for (book, key, other, is_new_later) in rows {
+        let fake = Fake::default();
+        let free = match other.ends_with("conversion") {
+            true => json!("urn:lla:llaPartnerConversion:2"),
+            false => json!("other"),
+        };
+        let copy = (book.shoot)(&set(&book.base, other, free));
+        let another = (book.shoot)(&set(&book.base, key, json!("order-2")));
+        let mut unique = Vec::new();
+        for shot in [book.good(), copy, another] {
+            fake.call(shot.request()).await;
+            unique.push(fake.state.summary()["unique_events"].as_u64().expect("a count"));
+        }
+        assert_eq!(unique, [1, 1, 2], "{key}");
+        assert_eq!(fake.state.summary()["events_accepted"], 3, "{key}");
+        if is_new_later {
+            fake.state.advance_clock(49 * 3600);
+            fake.call(book.good().request()).await;
+            assert_eq!(fake.state.summary()["unique_events"], 3, "{key}: a window later");
+        }
+    }
+}
