@@ -243,7 +243,7 @@ pub(super) async fn receive(state: FakeState, platform: Platform, request: Reque
     exchange.events = reply.events;
     exchange.vanished = reply.vanished;
     exchange.refused_events = reply.refused_events;
-    exchange.accepted = reply.refused.is_none();
+    exchange.accepted = reply.refused.is_none() && exchange.fault != Some(Kind::Blackhole);
     exchange.status = Some(reply.status);
     exchange.answer = reply.body.clone().filter(|_| !platform.gives_tokens());
     exchange.refusal = reply.refused.take();

@@ -420,3 +420,20 @@ async fn copies_are_found_by_each_platform_s_own_key_and_window() {
         }
     }
 }
+
+#[tokio::test]
+async fn answers_are_spoilt_after_the_events_were_taken_and_pages_before() {
+    for book in [google::book(), tiktok::book(), pinterest::book(), linkedin::book()] {
+        let fake = Fake::default();
+        for (kind, status, taken) in
+            [("empty", 200, 1), ("garbage", 200, 2), ("html", 502, 2), ("cut_before_body", 503, 2)]
+        {
+            let fault = json!({"kind": kind, "status": 502, "times": 1});
+            fake.post("/_fake/faults", &fault).await;
+            let (got, answer) = fake.call(book.good().request()).await;
+            assert_eq!((got, answer), (status, Value::Null), "{kind}");
+            assert_eq!(fake.state.summary()["events_accepted"], taken, "{kind}");
+        }
+        assert_eq!(fake.state.summary()["unanswered_requests"], 1, "the cut one");
+    }
+}
