@@ -15,6 +15,12 @@ pub(super) async fn fake(mut options: FakeOptions) -> anyhow::Result<()> {
             .with_context(|| format!("environment variable {name} of --token-env is not set"))?;
         options.token = Some(token.into());
     }
+    for (platform, name) in &options.credential_env {
+        let credential = config::variable(name).with_context(|| {
+            format!("environment variable {name} of --credential-env is not set")
+        })?;
+        options.credentials.insert(*platform, credential.into());
+    }
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("listen on {}", options.listen))?;

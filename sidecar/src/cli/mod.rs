@@ -72,7 +72,7 @@ enum Command {
     /// Sends one event to a destination and shows what the platform says.
     SendTest(send_test::TestOptions),
     /// Runs a stand-in for the platforms, for tests and demonstrations.
-    Fake(crate::fake::FakeOptions),
+    Fake(Box<crate::fake::FakeOptions>),
 }
 
 fn after_help() -> String {
@@ -94,7 +94,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Fake(options) => {
             telemetry::start(&Log::load()?);
-            fake::fake(options).await?;
+            fake::fake(*options).await?;
         }
         Command::Check { json } => {
             telemetry::start(&Log::load()?);

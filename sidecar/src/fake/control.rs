@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::FakeState;
 use super::answer::json_response;
 use super::fault::Fault;
+use super::platform::Platform;
 
 /// Most rows in one answer.
 const MAX_ROWS: usize = 10_000;
@@ -33,6 +34,7 @@ struct EventsQuery {
     offset: u64,
     limit: Option<usize>,
     event_id: Option<String>,
+    platform: Option<Platform>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,7 +58,7 @@ async fn summary(State(state): State<FakeState>) -> Json<Value> {
 
 async fn events(State(state): State<FakeState>, Query(query): Query<EventsQuery>) -> Json<Value> {
     let limit = query.limit.unwrap_or(100).min(MAX_ROWS);
-    Json(state.log().events(query.offset, limit, query.event_id.as_deref()))
+    Json(state.log().events(query.offset, limit, query.event_id.as_deref(), query.platform))
 }
 
 async fn requests(

@@ -10,9 +10,11 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answer::{self, Refusal, json_response, text_response, with_header};
+use super::arrival::Arrival;
 use super::fault::{Fault, Kind, Meter, Plan};
-use super::log::Exchange;
-use super::meta::{Arrival, Clock, Encoding, Envelope};
+use super::log::{Exchange, Refused};
+use super::meta::{Clock, Encoding, Envelope};
+use super::platform::Platform;
 use super::wording::Wording;
 use super::{FakeState, serve};
 
@@ -46,7 +48,7 @@ async fn receive_at(
     request: Request,
 ) -> Response {
     let number = state.log().open();
-    let plan = state.faults().plan(&pixel);
+    let plan = state.faults().plan(Platform::Meta, &pixel);
     let (head, body) = request.into_parts();
     let mut exchange = Exchange {
         request: number,
@@ -158,7 +160,7 @@ fn encoding(exchange: &Exchange) -> Result<Encoding, Refusal> {
 
 /// The refusals that depend on events and were ordered by a fault.
 fn check_faulty(state: &FakeState, pixel: &str, arrivals: &[Arrival]) -> Result<(), Refusal> {
-    match state.faults().refused(pixel, arrivals) {
+    match state.faults().refused(Platform::Meta, pixel, arrivals) {
         None => Ok(()),
         Some((Kind::ForeignPage, at)) => {
             let rule = "does not belong with the ctwa_clid";
@@ -173,7 +175,7 @@ fn refuse(exchange: &mut Exchange, refusal: Refusal, voice: &Voice) -> Response 
     let answer = refusal.body(&voice.trace, voice.wording);
     let status = refusal.status;
     exchange.status = Some(status);
-    exchange.refusal = Some(refusal);
+    exchange.refusal = Some(Refused::from(refusal));
     let response = json_response(status, &answer);
     exchange.answer = Some(answer);
     response
@@ -199,7 +201,7 @@ impl Replaced {
     }
 }
 
-const HTML_PAGE: &str = "<!DOCTYPE html><html lang=\"en\"><head><title>Error</title></head>\
+pub(super) const HTML_PAGE: &str = "<!DOCTYPE html><html lang=\"en\"><head><title>Error</title></head>\
     <body><h1>Sorry, something went wrong.</h1></body></html>";
 
 fn replaced_answer(fault: &Fault, exchange: &Exchange, voice: &Voice) -> Option<Replaced> {
@@ -403,13 +405,15 @@ fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<(&'static str, Stri
 }
 
 /// The headers without anything that opens an account.
-fn shown_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+pub(super) fn shown_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers
         .iter()
         .filter(|(name, _)| {
             **name != header::AUTHORIZATION
                 && **name != header::PROXY_AUTHORIZATION
                 && **name != header::COOKIE
+                // TikTok's bearer.
+                && name.as_str() != "access-token"
         })
         .map(|(name, value)| {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())

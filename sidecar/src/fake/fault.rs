@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::meta::Arrival;
+use super::arrival::Arrival;
+use super::platform::Platform;
 use super::wording::{ErrorData, Language};
 
 /// What goes wrong.
@@ -15,6 +16,8 @@ pub(super) enum Kind {
     Usage,
     /// Adds the header of a version that is about to end.
     VersionWarning,
+    /// Leaves the positions out of a status that comes later, as Google sometimes does.
+    NoIndices,
     /// Puts errors in another `language`, or `error_data` in another form.
     Wording,
     /// Answers `status` (500) with an error body; 5xx are transient unless `transient` says else.
@@ -51,7 +54,10 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether it adds to what else happens, instead of replacing or spoiling the answer.
     fn is_addition(self) -> bool {
-        matches!(self, Self::Latency | Self::Usage | Self::VersionWarning | Self::Wording)
+        matches!(
+            self,
+            Self::Latency | Self::Usage | Self::VersionWarning | Self::NoIndices | Self::Wording
+        )
     }
 
     /// Whether it depends on the events of the request.
@@ -91,7 +97,9 @@ pub(super) struct Fault {
     /// Chance that it happens to a request, 0 to 1.
     #[serde(default = "always")]
     pub(super) probability: f64,
-    /// Only for this pixel.
+    /// Only for this platform; without it, for all but the token endpoints.
+    pub(super) platform: Option<Platform>,
+    /// Only for this pixel or account.
     pub(super) pixel: Option<String>,
     /// The poisonous event.
     pub(super) event_id: Option<String>,
@@ -125,6 +133,14 @@ impl Fault {
             }
             _ => false,
         }
+    }
+
+    fn is_for(&self, platform: Platform, pixel: &str) -> bool {
+        let is_platform = match self.platform {
+            Some(only) => only == platform,
+            None => !platform.gives_tokens(),
+        };
+        is_platform && self.pixel.as_deref().is_none_or(|only| only == pixel)
     }
 
     /// Says what is wrong with the fault itself, if anything.
@@ -197,12 +213,12 @@ impl Faults {
     }
 
     /// Decides what goes wrong with the next request to this pixel.
-    pub(super) fn plan(&mut self, pixel: &str) -> Plan {
+    pub(super) fn plan(&mut self, platform: Platform, pixel: &str) -> Plan {
         let mut plan = Plan::default();
         for index in 0..self.active.len() {
             let fault = &self.active[index].fault;
             let applies = !fault.kind.is_about_events()
-                && fault.pixel.as_deref().is_none_or(|only| only == pixel)
+                && fault.is_for(platform, pixel)
                 && (plan.spoil.is_none() || fault.kind.is_addition());
             let probability = fault.probability;
             if !applies || !self.chance(probability) {
@@ -220,10 +236,14 @@ impl Faults {
     }
 
     /// The fault that refuses one of these events, if any, and the event's position.
-    pub(super) fn refused(&mut self, pixel: &str, arrivals: &[Arrival]) -> Option<(Kind, usize)> {
+    pub(super) fn refused(
+        &mut self,
+        platform: Platform,
+        pixel: &str,
+        arrivals: &[Arrival],
+    ) -> Option<(Kind, usize)> {
         let applies = |active: &Active| {
-            active.fault.kind.is_about_events()
-                && active.fault.pixel.as_deref().is_none_or(|only| only == pixel)
+            active.fault.kind.is_about_events() && active.fault.is_for(platform, pixel)
         };
         if !self.active.iter().any(applies) {
             return None;
@@ -274,7 +294,8 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::{Fault, Faults, Kind};
-    use crate::fake::meta::Arrival;
+    use crate::fake::arrival::Arrival;
+    use crate::fake::platform::Platform;
 
     fn arrival(id: &str, page: Option<&str>) -> Arrival {
         Arrival {
@@ -283,6 +304,7 @@ mod tests {
             id: Some(id.to_owned()),
             money: None,
             page: page.map(str::to_owned),
+            sameness: None,
         }
     }
 
@@ -294,7 +316,7 @@ mod tests {
     fn happens_the_given_number_of_times() {
         let mut faults = Faults::new(1);
         faults.add(fault(json!({"kind": "status", "times": 2})));
-        let hits = (0..5).filter(|_| faults.plan("1").spoil.is_some()).count();
+        let hits = (0..5).filter(|_| faults.plan(Platform::Meta, "1").spoil.is_some()).count();
         assert_eq!(hits, 2);
         assert!(faults.list().is_empty());
     }
@@ -305,7 +327,7 @@ mod tests {
         faults.add(fault(json!({"kind": "html"})));
         faults.add(fault(json!({"kind": "latency", "ms": 5})));
         faults.add(fault(json!({"kind": "lie"})));
-        let plan = faults.plan("1");
+        let plan = faults.plan(Platform::Meta, "1");
         assert_eq!(plan.latency_ms, 5);
         assert_eq!(plan.spoil.map(|fault| fault.kind), Some(Kind::Html));
         assert_eq!(faults.list()[2].happened, 0, "only the first fault spoils the answer");
@@ -315,8 +337,8 @@ mod tests {
     fn keeps_to_its_pixel() {
         let mut faults = Faults::new(1);
         faults.add(fault(json!({"kind": "blackhole", "pixel": "7"})));
-        assert!(faults.plan("8").spoil.is_none());
-        assert!(faults.plan("7").spoil.is_some());
+        assert!(faults.plan(Platform::Meta, "8").spoil.is_none());
+        assert!(faults.plan(Platform::Meta, "7").spoil.is_some());
     }
 
     #[test]
@@ -324,7 +346,7 @@ mod tests {
         let run = || {
             let mut faults = Faults::new(42);
             faults.add(fault(json!({"kind": "html", "probability": 0.25})));
-            (0..4000).filter(|_| faults.plan("1").spoil.is_some()).count()
+            (0..4000).filter(|_| faults.plan(Platform::Meta, "1").spoil.is_some()).count()
         };
         assert_eq!(run(), run());
         assert!((800..1200).contains(&run()), "{}", run());
@@ -334,22 +356,25 @@ mod tests {
     fn poison_needs_its_event() {
         let mut faults = Faults::new(1);
         faults.add(fault(json!({"kind": "poison", "event_id": "b", "times": 1})));
-        assert!(faults.plan("1").spoil.is_none());
+        assert!(faults.plan(Platform::Meta, "1").spoil.is_none());
         let [a, b] = ["a", "b"].map(|id| arrival(id, None));
-        assert_eq!(faults.refused("1", std::slice::from_ref(&a)), None);
-        assert_eq!(faults.refused("1", &[a, b]), Some((Kind::Poison, 1)));
-        assert_eq!(faults.refused("1", &[arrival("b", None)]), None);
+        assert_eq!(faults.refused(Platform::Meta, "1", std::slice::from_ref(&a)), None);
+        assert_eq!(faults.refused(Platform::Meta, "1", &[a, b]), Some((Kind::Poison, 1)));
+        assert_eq!(faults.refused(Platform::Meta, "1", &[arrival("b", None)]), None);
     }
 
     #[test]
     fn a_foreign_page_needs_a_click_to_it() {
         let mut faults = Faults::new(1);
         faults.add(fault(json!({"kind": "foreign_page", "page_id": "7"})));
-        assert_eq!(faults.refused("1", &[arrival("a", None), arrival("b", Some("8"))]), None);
-        let refused = faults.refused("1", &[arrival("a", Some("7"))]);
+        assert_eq!(
+            faults.refused(Platform::Meta, "1", &[arrival("a", None), arrival("b", Some("8"))]),
+            None
+        );
+        let refused = faults.refused(Platform::Meta, "1", &[arrival("a", Some("7"))]);
         assert_eq!(refused, Some((Kind::ForeignPage, 0)));
         faults.add(fault(json!({"kind": "foreign_page"})));
-        assert!(faults.refused("1", &[arrival("b", Some("8"))]).is_some());
+        assert!(faults.refused(Platform::Meta, "1", &[arrival("b", Some("8"))]).is_some());
     }
 
     #[test]

@@ -11,12 +11,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::arrival::{Arrival, Sameness};
 use super::decimal::Decimal;
 use super::fault::Kind;
-use super::meta::Arrival;
-
-/// A copy within this time of the first one received is discarded, in microseconds.
-const DEDUP_WINDOW_US: i64 = 48 * 3600 * 1_000_000;
+use super::platform::Platform;
 
 /// How much is remembered.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +37,7 @@ pub(super) struct Received {
     /// Microseconds since 1970, when the body was complete.
     received_at: i64,
     request: u64,
+    platform: Platform,
     pixel: Box<str>,
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,10 +47,30 @@ pub(super) struct Received {
     event: Box<RawValue>,
 }
 
+/// Why a request, or one of its events, was not taken.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refused {
+    /// The platform's code: a number, or the name of a status.
+    pub(super) code: Value,
+    pub(super) subcode: Option<i32>,
+    pub(super) at: Option<usize>,
+    pub(super) field: Option<String>,
+    /// The name of the rule in `docs/fake.md`, or for Meta its text.
+    pub(super) rule: Option<String>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, subcode, at, field, rule, .. } = refusal;
+        Self { code: code.into(), subcode, at, field, rule }
+    }
+}
+
 /// One request and what became of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Exchange {
     pub(super) request: u64,
+    pub(super) platform: Platform,
     pub(super) received_at: i64,
     pub(super) method: String,
     pub(super) path: String,
@@ -68,7 +87,11 @@ pub(super) struct Exchange {
     pub(super) status: Option<u16>,
     pub(super) answer: Option<Value>,
     pub(super) fault: Option<Kind>,
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusal: Option<Refused>,
+    /// Events that the platform dropped without a word.
+    pub(super) vanished: usize,
+    /// Events refused one by one, beside others that were taken.
+    pub(super) refused_events: usize,
 }
 
 impl Exchange {
@@ -86,6 +109,10 @@ impl Exchange {
         });
         json!({
             "request": self.request,
+            "platform": self.platform,
+            "account": self.pixel,
+            "vanished": self.vanished,
+            "refused_events": self.refused_events,
             "received_at": self.received_at,
             "method": self.method,
             "path": self.path,
@@ -112,6 +139,7 @@ struct Totals {
     statuses: BTreeMap<u16, u64>,
     faults: BTreeMap<String, u64>,
     accepted: Tally,
+    platforms: BTreeMap<Platform, Book>,
     pixels: BTreeMap<String, Tally>,
     event_names: BTreeMap<String, Tally>,
     values: BTreeMap<String, Decimal>,
@@ -119,6 +147,40 @@ struct Totals {
     largest_request: usize,
     first_received_at: Option<i64>,
     last_received_at: Option<i64>,
+}
+
+/// What one platform took, for comparing it with the shop's books.
+#[derive(Debug, Default, Clone)]
+struct Book {
+    requests: u64,
+    refused_requests: u64,
+    refused_events: usize,
+    vanished: usize,
+    accepted: Tally,
+    accounts: BTreeMap<String, Tally>,
+    values: BTreeMap<String, Decimal>,
+}
+
+impl Book {
+    fn shown(&self) -> Value {
+        let accounts: BTreeMap<&str, Value> =
+            self.accounts.iter().map(|(name, tally)| (name.as_str(), tally.shown())).collect();
+        json!({
+            "requests": self.requests,
+            "refused_requests": self.refused_requests,
+            "refused_events": self.refused_events,
+            "vanished": self.vanished,
+            "events_accepted": self.accepted.events,
+            "unique_events": self.accepted.events - self.accepted.duplicates,
+            "duplicates": self.accepted.duplicates,
+            "values": shown_values(&self.values),
+            "accounts": accounts,
+        })
+    }
+}
+
+fn shown_values(values: &BTreeMap<String, Decimal>) -> BTreeMap<&str, String> {
+    values.iter().map(|(code, sum)| (code.as_str(), sum.to_string())).collect()
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -152,7 +214,7 @@ pub(super) struct Log {
     exchanges: VecDeque<Exchange>,
     body_bytes: usize,
     first_seen: HashMap<u128, i64>,
-    seen_in_order: VecDeque<(u128, i64)>,
+    seen_in_order: VecDeque<(u128, i64, i64)>,
     totals: Totals,
 }
 
@@ -191,9 +253,10 @@ impl Log {
         self.totals.last_received_at = Some(received_at);
         self.totals.largest_request = self.totals.largest_request.max(arrivals.len());
         let mut pixel = Tally::default();
+        let mut book = self.totals.platforms.remove(&exchange.platform).unwrap_or_default();
         for arrival in arrivals {
-            let duplicate = arrival.id.as_deref().is_some_and(|id| {
-                self.is_repeated(&exchange.pixel, &arrival.name, id, received_at)
+            let duplicate = arrival.sameness.as_ref().is_some_and(|sameness| {
+                self.is_repeated(exchange.platform, &exchange.pixel, sameness, received_at)
             });
             pixel.count(duplicate);
             if let Some(tally) = self.totals.event_names.get_mut(&arrival.name) {
@@ -206,13 +269,16 @@ impl Log {
             if let Some((currency, value)) = arrival.money
                 && !duplicate
             {
-                let sum = self.totals.values.entry(currency).or_default();
-                *sum = sum.add(&value);
+                for values in [&mut self.totals.values, &mut book.values] {
+                    let sum = values.entry(currency.clone()).or_default();
+                    *sum = sum.add(&value);
+                }
             }
             self.events.push_back(Received {
                 seq: self.next_seq,
                 received_at,
                 request: exchange.request,
+                platform: exchange.platform,
                 pixel: exchange.pixel.as_str().into(),
                 duplicate,
                 test_event_code: test_event_code.map(Into::into),
@@ -225,10 +291,12 @@ impl Log {
             }
         }
         let known = self.totals.pixels.entry(exchange.pixel.clone()).or_default();
-        for tally in [known, &mut self.totals.accepted] {
+        let account = book.accounts.entry(exchange.pixel.clone()).or_default();
+        for tally in [known, account, &mut book.accepted, &mut self.totals.accepted] {
             tally.events += pixel.events;
             tally.duplicates += pixel.duplicates;
         }
+        self.totals.platforms.insert(exchange.platform, book);
     }
 
     /// Files a finished request.
@@ -237,11 +305,18 @@ impl Log {
             self.totals.answered += 1;
             *self.totals.statuses.entry(status).or_default() += 1;
         }
+        let book = self.totals.platforms.entry(exchange.platform).or_default();
+        book.requests += 1;
+        book.refused_requests += u64::from(exchange.refusal.is_some());
+        book.vanished += exchange.vanished;
+        book.refused_events += exchange.refused_events;
         if let Some(refusal) = &exchange.refusal {
             self.totals.refused_requests += 1;
+            let code =
+                refusal.code.as_str().map_or_else(|| refusal.code.to_string(), str::to_owned);
             let code = match refusal.subcode {
-                Some(subcode) => format!("{}/{subcode}", refusal.code),
-                None => refusal.code.to_string(),
+                Some(subcode) => format!("{code}/{subcode}"),
+                None => code,
             };
             *self.totals.refused_by_code.entry(code).or_default() += 1;
         }
@@ -266,8 +341,11 @@ impl Log {
         let tallies = |of: &BTreeMap<String, Tally>| -> BTreeMap<String, Value> {
             of.iter().map(|(name, tally)| (name.clone(), tally.shown())).collect()
         };
-        let values: BTreeMap<&str, String> =
-            totals.values.iter().map(|(code, sum)| (code.as_str(), sum.to_string())).collect();
+        let platforms: BTreeMap<&str, Value> = totals
+            .platforms
+            .iter()
+            .map(|(platform, book)| (platform.name(), book.shown()))
+            .collect();
         json!({
             "requests": totals.requests,
             "answered_requests": totals.answered,
@@ -280,7 +358,8 @@ impl Log {
             "events_accepted": totals.accepted.events,
             "unique_events": totals.accepted.events - totals.accepted.duplicates,
             "duplicates": totals.accepted.duplicates,
-            "values": values,
+            "values": shown_values(&totals.values),
+            "platforms": platforms,
             "event_names": tallies(&totals.event_names),
             "pixels": tallies(&totals.pixels),
             "largest_request": totals.largest_request,
@@ -293,7 +372,13 @@ impl Log {
     }
 
     /// Accepted events from number `offset` on, all or those with one event id.
-    pub(super) fn events(&self, offset: u64, limit: usize, event_id: Option<&str>) -> Value {
+    pub(super) fn events(
+        &self,
+        offset: u64,
+        limit: usize,
+        event_id: Option<&str>,
+        platform: Option<Platform>,
+    ) -> Value {
         let first = self.events.front().map_or(self.next_seq, |event| event.seq);
         let skip = usize::try_from(offset.saturating_sub(first)).unwrap_or(usize::MAX);
         let found: Vec<&Received> = self
@@ -301,6 +386,7 @@ impl Log {
             .iter()
             .skip(skip)
             .filter(|event| event_id.is_none_or(|id| event.id.as_deref() == Some(id)))
+            .filter(|event| platform.is_none_or(|only| event.platform == only))
             .take(limit)
             .collect();
         json!({ "total": self.next_seq, "first_kept": first, "events": found })
@@ -314,22 +400,42 @@ impl Log {
     }
 
     /// Whether the same event came within the window; else this one opens a window.
-    fn is_repeated(&mut self, pixel: &str, name: &str, id: &str, now: i64) -> bool {
-        let key = fingerprint(&[pixel, name, id]);
-        if self.first_seen.get(&key).is_some_and(|first| now - first <= DEDUP_WINDOW_US) {
+    fn is_repeated(
+        &mut self,
+        platform: Platform,
+        account: &str,
+        sameness: &Sameness,
+        now: i64,
+    ) -> bool {
+        if self.is_known(platform, account, sameness, now) {
             return true;
         }
+        let key = fingerprint(&[platform.name(), account, &sameness.key]);
         self.first_seen.insert(key, now);
-        self.seen_in_order.push_back((key, now));
+        self.seen_in_order.push_back((key, now, sameness.window_us));
         while self.seen_in_order.len() > self.bounds.ids {
-            let Some((oldest, first)) = self.seen_in_order.pop_front() else { break };
+            let Some((oldest, first, window)) = self.seen_in_order.pop_front() else { break };
             // Seen again after its window: the entry belongs to the later sight.
             if self.first_seen.get(&oldest) == Some(&first) {
                 self.first_seen.remove(&oldest);
-                self.totals.ids_forgotten += u64::from(now - first <= DEDUP_WINDOW_US);
+                self.totals.ids_forgotten += u64::from(now - first <= window);
             }
         }
         false
+    }
+}
+
+impl Log {
+    /// Whether the same event was accepted within the window.
+    pub(super) fn is_known(
+        &self,
+        platform: Platform,
+        account: &str,
+        sameness: &Sameness,
+        now: i64,
+    ) -> bool {
+        let key = fingerprint(&[platform.name(), account, &sameness.key]);
+        self.first_seen.get(&key).is_some_and(|first| now - first <= sameness.window_us)
     }
 }
 
@@ -348,8 +454,8 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::{Bounds, Exchange, Log};
+    use crate::fake::arrival::{Arrival, Sameness, TWO_DAYS_US};
     use crate::fake::decimal::Decimal;
-    use crate::fake::meta::Arrival;
 
     const HOUR_US: i64 = 3600 * 1_000_000;
 
@@ -364,6 +470,7 @@ mod tests {
             id: Some(id.to_owned()),
             money: Decimal::parse("10.10").map(|value| ("EUR".to_owned(), value)),
             page: None,
+            sameness: Some(Sameness::of(&["Purchase", id], TWO_DAYS_US)),
         }
     }
 
@@ -409,10 +516,10 @@ mod tests {
         assert_eq!(summary["ids_forgotten"], 8);
         assert_eq!(log.first_seen.len(), 2);
         assert_eq!(log.exchanges.len(), 1, "two bodies are over ten bytes");
-        let page = log.events(0, 10, None);
+        let page = log.events(0, 10, None, None);
         assert_eq!(page["first_kept"], 7);
         assert_eq!(page["events"][0]["seq"], 7);
-        assert_eq!(log.events(9, 10, None)["events"].as_array().map(Vec::len), Some(1));
-        assert_eq!(log.events(0, 10, Some("8"))["events"][0]["seq"], 8);
+        assert_eq!(log.events(9, 10, None, None)["events"].as_array().map(Vec::len), Some(1));
+        assert_eq!(log.events(0, 10, Some("8"), None)["events"][0]["seq"], 8);
     }
 }

@@ -1,6 +1,5 @@
-//! Owns the local stand-in for Meta's Conversions API that `capi fake` runs: it checks what the
-//! platform checks, answers as the platform answers, goes wrong on request, and tells afterwards
-//! what arrived.
+//! Owns the local stand-ins for the platforms that `capi fake` runs: they check what the platforms
+//! check, answer as the platforms answer, go wrong on request, and tell afterwards what arrived.
 //!
 //! Platform routes:
 //!
@@ -8,29 +7,38 @@
 //! |---|---|
 //! | `POST /{version}/{pixel}/events` | the events edge; JSON or a form; the token as `Authorization: Bearer`, or as `access_token` in query or body |
 //! | `POST /capi/{pixel}/events` | the same on a gateway, which has no versions |
+//! | `POST /v1/events:ingest`, `GET /v1/requestStatus:retrieve`, `POST /token` | Google Ads: events, what became of them, tokens |
+//! | `POST /mp/collect`, `POST /debug/mp/collect` | GA4, silent and not |
+//! | `POST /open_api/v1.3/event/track/` | TikTok |
+//! | `POST /webhook/{receiver}` | a receiver of signed webhooks |
+//! | `POST /v5/ad_accounts/{account}/events` | Pinterest |
+//! | `POST /v3/{pixel}/events`, `…/events/validate` | Snapchat |
+//! | `POST /api/v3/pixels/{pixel}/conversion_events` | Reddit |
+//! | `POST /rest/conversionEvents`, `POST /oauth/v2/accessToken` | LinkedIn: events, tokens |
 //!
 //! Control routes, for tests and demos (JSON, no token, so keep it on loopback):
 //!
 //! | route | meaning |
 //! |---|---|
 //! | `GET /_fake/health` | alive, known versions, its clock |
-//! | `GET /_fake/summary` | counts, duplicates, refusals, exact sums of value per currency of unique events |
-//! | `GET /_fake/events?limit&offset&event_id` | accepted events as received |
+//! | `GET /_fake/summary` | counts, duplicates, refusals, exact sums of value per currency of unique events, in all and by platform |
+//! | `GET /_fake/events?limit&offset&event_id&platform` | accepted events as received |
 //! | `GET /_fake/requests?limit` | latest requests with body, answer and the culprit of a refusal |
 //! | `POST /_fake/faults` | puts a fault in force, see below |
 //! | `GET`, `DELETE /_fake/faults`, `DELETE /_fake/faults/{id}` | lists, removes |
 //! | `POST /_fake/clock` | `{"advance_seconds": 172800}` moves the clock that ages and duplicates go by |
 //! | `POST /_fake/reset` | forgets events, faults and clock |
 //!
-//! A fault is `{"kind": "status", "status": 503, "times": 3, "probability": 0.5, "pixel": "1"}`; all
-//! but `kind` is optional, and without `times` it lasts until it is removed. Kinds that accept
-//! nothing: `status` (`status`, `code`, `subcode`, `transient`), `throttle` (`status`, `code`,
-//! `minutes`, `header`), `expired_token`, `html` (`status`), `cut_before_body`, `blackhole`, `poison`
-//! (`event_id`), `foreign_page` (`page_id`). Kinds that accept the events first: `cut_after_body`,
-//! `cut_mid_answer`, `late` (`ms`), `lie` (`received`), `empty`, `garbage`. Kinds that add to others:
-//! `latency` (`ms`), `usage` (`percent`, `minutes`, `header`: `app`, `ad_account` or
-//! `business_use_case`), `version_warning`, `wording` (`language`: `en`, `fr` or `da`; `error_data`:
-//! `object`, `text` or `none`). Any error answer takes `retry_after` (seconds).
+//! A fault is `{"kind": "status", "status": 503, "times": 3, "probability": 0.5, "pixel": "1",
+//! "platform": "tiktok"}`; all but `kind` is optional, and without `times` it lasts until it is
+//! removed. Kinds that accept nothing: `status` (`status`, `code`, `subcode`, `transient`),
+//! `throttle` (`status`, `code`, `minutes`, `header`), `expired_token`, `html` (`status`),
+//! `cut_before_body`, `blackhole`, `poison` (`event_id`), `foreign_page` (`page_id`). Kinds that
+//! accept the events first: `cut_after_body`, `cut_mid_answer`, `late` (`ms`), `lie` (`received`),
+//! `empty`, `garbage`. Kinds that add to others: `latency` (`ms`), `usage` (`percent`, `minutes`,
+//! `header`: `app`, `ad_account` or `business_use_case`), `version_warning`, `no_indices`, `wording`
+//! (`language`: `en`, `fr` or `da`; `error_data`: `object`, `text` or `none`). Any error answer takes
+//! `retry_after` (seconds).
 //!
 //! `docs/fake.md` lists every rule with its source and what is not enforced. Stricter than what is
 //! known of the platform, on purpose:
@@ -47,17 +55,32 @@
 //! - the 48 hours of an appended attribution, counted from the original event to the receipt
 
 mod answer;
+mod arrival;
 mod control;
 mod decimal;
+mod desk;
 mod edge;
 mod fault;
+mod ga4;
+mod google;
+mod linkedin;
 mod log;
 mod meta;
+mod oauth;
+mod pinterest;
+mod platform;
+mod reddit;
+mod schema;
 mod serve;
+mod snapchat;
+mod stage;
 #[cfg(test)]
 mod tests;
+mod tiktok;
+mod webhook;
 mod wording;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -71,11 +94,13 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use answer::Refusal;
+use desk::Desk;
 use edge::{receive, receive_gateway, unsupported};
 use fault::{Faults, scramble};
 use log::{Bounds, Log};
 use wording::Wording;
 
+pub use platform::Platform;
 pub use wording::{ErrorData, Language};
 
 /// The token that is accepted when none is configured. No secret: it opens nothing.
@@ -99,6 +124,20 @@ pub struct FakeOptions {
     /// The token to accept. Filled from `token_env` by whoever may read the environment.
     #[arg(skip)]
     pub token: Option<SecretString>,
+
+    /// Environment variable that holds a platform's credential to accept, as
+    /// `tiktok=TIKTOK_TOKEN`; may be repeated. Without it, the demo token. Google's and LinkedIn's
+    /// may be JSON: a service account's key file, or `client_id`, `client_secret`, `refresh_token`.
+    #[arg(long = "credential-env", value_name = "PLATFORM=NAME", value_parser = credential_env)]
+    pub credential_env: Vec<(Platform, String)>,
+
+    /// The credentials to accept. Filled from `credential_env` by whoever may read the environment.
+    #[arg(skip)]
+    pub credentials: BTreeMap<Platform, SecretString>,
+
+    /// How often Google's status still says PROCESSING before it tells the outcome.
+    #[arg(long, value_name = "POLLS", default_value_t = 1)]
+    pub google_polls: u32,
 
     /// The only pixel (dataset) id that exists; without it, any number does.
     #[arg(long, value_name = "ID")]
@@ -146,12 +185,24 @@ pub struct FakeOptions {
     pub seed: u64,
 }
 
+fn credential_env(text: &str) -> Result<(Platform, String), String> {
+    let (platform, name) =
+        text.split_once('=').ok_or("must be PLATFORM=NAME, such as tiktok=TIKTOK_TOKEN")?;
+    match Platform::parse(platform) {
+        Some(platform) => Ok((platform, name.to_owned())),
+        None => Err(format!("no such platform; there are {}", Platform::names().join(", "))),
+    }
+}
+
 impl Default for FakeOptions {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8790)),
             token_env: None,
             token: None,
+            credential_env: Vec::new(),
+            credentials: BTreeMap::new(),
+            google_polls: 1,
             pixel: None,
             versions: (21..=26).map(|version| format!("v{version}.0")).collect(),
             keep: 200_000,
@@ -177,6 +228,7 @@ struct Inner {
     clock_offset_us: AtomicI64,
     log: Mutex<Log>,
     faults: Mutex<Faults>,
+    desk: Mutex<Desk>,
 }
 
 impl FakeState {
@@ -193,6 +245,7 @@ impl FakeState {
             clock_offset_us: AtomicI64::new(0),
             log: Mutex::new(Log::new(bounds)),
             faults: Mutex::new(Faults::new(options.seed)),
+            desk: Mutex::new(Desk::default()),
             options: options.clone(),
         }))
     }
@@ -208,9 +261,10 @@ impl FakeState {
         self.0.clock_offset_us.fetch_add(offset_us, Ordering::Relaxed);
     }
 
-    /// Forgets events, requests, faults and the moved clock.
+    /// Forgets events, requests, faults and the moved clock; tokens stay good.
     pub fn reset(&self) {
         *self.log() = Log::new(self.0.bounds);
+        self.desk().forget_requests();
         *self.faults() = Faults::new(self.0.options.seed);
         self.0.clock_offset_us.store(0, Ordering::Relaxed);
     }
@@ -232,6 +286,15 @@ impl FakeState {
 
     fn faults(&self) -> MutexGuard<'_, Faults> {
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The credential to accept, where one is configured.
+    fn credential(&self, platform: Platform) -> Option<&str> {
+        self.0.options.credentials.get(&platform).map(ExposeSecret::expose_secret)
     }
 
     fn trace(&self, request: u64) -> String {
@@ -276,6 +339,7 @@ pub fn router(state: FakeState) -> Router {
     Router::new()
         .route("/{version}/{pixel}/events", post(receive).fallback(unsupported))
         .route("/capi/{pixel}/events", post(receive_gateway).fallback(unsupported))
+        .merge(platform::routes())
         .merge(control::routes())
         .fallback(unsupported)
         .with_state(state)

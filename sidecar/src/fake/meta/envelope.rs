@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::shape::{Fields, Shape};
-use super::{Arrival, Checked, Clock, event};
+use super::{Checked, Clock, event};
 use crate::fake::answer::Refusal;
+use crate::fake::arrival::Arrival;
 
 /// Most events in one request.
 const MAX_EVENTS: usize = 1000;

@@ -4,9 +4,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::shape::{Fields, Shape};
-use super::{Arrival, Checked, Clock, DAY};
+use super::{Checked, Clock, DAY};
 use super::{app, attribution, custom, messaging, processing, user};
 use crate::fake::answer::Refusal;
+use crate::fake::arrival::{Arrival, Sameness, TWO_DAYS_US};
 
 /// Oldest age of an event, in seconds.
 const MAX_AGE: i64 = 7 * DAY;
@@ -73,7 +74,8 @@ pub(super) fn check(raw: Box<RawValue>, clock: Clock) -> Checked<Arrival> {
 
     let page = user.text("ctwa_clid").and(user.text("page_id")).map(str::to_owned);
     let (name, id) = (name.to_owned(), event.text("event_id").map(str::to_owned));
-    Ok(Arrival { raw, name, id, money, page })
+    let sameness = id.as_deref().map(|id| Sameness::of(&[name.as_str(), id], TWO_DAYS_US));
+    Ok(Arrival { raw, name, id, money, page, sameness })
 }
 
 fn check_time(event: Fields<'_>, source: &str, clock: Clock) -> Checked<i64> {

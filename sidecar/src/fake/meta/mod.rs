@@ -15,11 +15,9 @@ mod processing;
 mod shape;
 mod user;
 
-use serde_json::value::RawValue;
-
 use super::answer::Refusal;
-use super::decimal::Decimal;
 
+pub(super) use custom::CURRENCIES;
 pub(super) use envelope::{Encoding, Envelope};
 #[cfg(test)]
 pub(super) use user::DIGEST_OF_NOTHING;
@@ -33,15 +31,4 @@ type Checked<T> = Result<T, Refusal>;
 pub(super) struct Clock {
     pub(super) now: i64,
     pub(super) max_future: i64,
-}
-
-/// One event that passed every check: what the log keeps of it.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) raw: Box<RawValue>,
-    pub(super) name: String,
-    pub(super) id: Option<String>,
-    pub(super) money: Option<(String, Decimal)>,
-    /// The page whose advertisement led to the conversation, where the event names its click.
-    pub(super) page: Option<String>,
 }

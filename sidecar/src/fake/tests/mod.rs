@@ -2,6 +2,7 @@
 //! fault on a real connection.
 
 mod faults;
+mod platforms;
 mod rules;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,7 +62,7 @@ impl Fake {
     async fn call(&self, request: Request<Body>) -> (u16, Value) {
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        let body = to_bytes(response.into_body(), 1 << 25).await.expect("a body");
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 

@@ -1,0 +1,113 @@
+//! Owns a receiver of signed webhooks, as an endpoint of one's own would be written: HMAC-SHA256 over
+//! the time and the body, within five minutes.
+
+use ring::hmac;
+use serde_json::{Value, json};
+
+use super::arrival::Sameness;
+use super::schema::{Violation, is_digits, money};
+use super::stage::{Call, Failure, Reply, arrival};
+use super::{DEMO_TOKEN, FakeState};
+
+const HEADER: &str = "x-capi-signature";
+/// How far the time of the signature may be from ours, in seconds.
+const WINDOW: i64 = 300;
+
+/// Judges one request.
+pub(super) fn judge(state: &FakeState, call: &Call) -> Reply {
+    if call.method != "POST" {
+        return fail(Failure::NotFound);
+    }
+    if let Err(violation) = check_signature(state, call) {
+        return refuse(401, &violation);
+    }
+    let body = match call.json("webhook.body") {
+        Ok(body) => body,
+        Err(violation) => return refuse(400, &violation),
+    };
+    let mut found = Vec::new();
+    let Some(events) = body["events"].as_array().filter(|events| !events.is_empty()) else {
+        return refuse(400, &Violation::missing("webhook.events", "events"));
+    };
+    for (at, event) in events.iter().enumerate() {
+        for key in ["event_id", "event_name"] {
+            if event[key].as_str().is_none_or(str::is_empty) {
+                found.push(Violation::missing("webhook.event", format!("events[{at}].{key}")));
+            }
+        }
+        let value = &event["value"];
+        if !value.is_null() && money(event, "currency", "value").is_none() {
+            let field = format!("events[{at}].value");
+            let text = "must be a decimal number beside a currency";
+            found.push(Violation::wrong("webhook.money", field, text));
+        }
+    }
+    if let Some(violation) = found.first() {
+        return refuse(400, violation);
+    }
+    let arrivals: Vec<_> = events.iter().filter_map(take).collect();
+    let account = call.path.split('/').nth(2).unwrap_or_default();
+    if call.poisoned(state, account, &arrivals).is_some() {
+        return fail(Failure::Client(422));
+    }
+    let mut reply = Reply::json(200, json!({ "received": events.len() }));
+    reply.events = events.len();
+    reply.arrivals = arrivals;
+    reply
+}
+
+fn take(event: &Value) -> Option<super::arrival::Arrival> {
+    let (name, id) = (event["event_name"].as_str()?, event["event_id"].as_str()?);
+    let sameness = Sameness::of(&[name, id], i64::MAX);
+    arrival(event, name, Some(id), money(event, "currency", "value"), Some(sameness))
+}
+
+fn check_signature(state: &FakeState, call: &Call) -> Result<(), Violation> {
+    const RULE: &str = "webhook.signature";
+    let header = call.header(HEADER).ok_or_else(|| Violation::missing(RULE, HEADER))?;
+    let wrong = |rule, text: &str| Violation::wrong(rule, HEADER, text);
+    let part = |name: &str| {
+        header.split(',').filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name)
+    };
+    let (Some((_, time)), Some((_, signature))) = (part("t"), part("v1")) else {
+        return Err(wrong(RULE, "must be t=<unix seconds>,v1=<hex>"));
+    };
+    if !is_digits(time) {
+        return Err(wrong(RULE, "must be t=<unix seconds>,v1=<hex>"));
+    }
+    let signature = bytes(signature).ok_or_else(|| wrong(RULE, "v1 must be lower-case hex"))?;
+    let secret = state.credential(call.platform).unwrap_or(DEMO_TOKEN);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let signed = [time.as_bytes(), b".", &call.body].concat();
+    hmac::verify(&key, &signed, &signature).map_err(|_| wrong(RULE, "does not fit the body"))?;
+    let age = time.parse::<i64>().map(|time| (call.now() - time).abs());
+    match age {
+        Ok(..=WINDOW) => Ok(()),
+        _ => Err(wrong("webhook.window", "is more than five minutes off")),
+    }
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let is_hex = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if hex.len() != 64 || !is_hex {
+        return None;
+    }
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect()
+}
+
+/// Puts a failure in plain HTTP.
+pub(super) fn fail(failure: Failure) -> Reply {
+    let (status, rule) = match failure {
+        Failure::NotFound => (404, "webhook.path"),
+        Failure::Token => (401, "fault"),
+        Failure::Throttled => (429, "fault"),
+        Failure::Server(status) | Failure::Client(status) => (status, "fault"),
+        Failure::TooLarge => (413, "fault"),
+    };
+    Reply::json(status, json!({ "error": "refused" })).failed(status, rule)
+}
+
+fn refuse(status: u16, violation: &Violation) -> Reply {
+    let text = format!("{}: {}", violation.field, violation.text);
+    Reply::json(status, json!({ "error": text })).because(status, violation)
+}
