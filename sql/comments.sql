@@ -81,6 +81,7 @@ comment on function capi.maintain() is 'Makes partitions ahead, of one table per
 comment on function capi.status() is 'Per destination: state, backlog and its age, open batches, outcomes of the last 24 hours, open capture errors.';
 
 comment on function capi._bell_key() is 'First key of every advisory lock of this installation.';
+comment on function capi._receipts(capi.batch, bigint[], text[], text[], text, timestamptz) is 'The receipts of an attempt''s outcomes, not yet inserted.';
 comment on function capi._carve(integer, integer) is 'Reads the next events of a destination from the outbox and moves its cursor.';
 comment on function capi._check_credential_name(text) is 'Refuses a credential that is no name.';
 comment on function capi._destination_id(text) is 'The id of a destination by name.';

@@ -27,6 +27,7 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/functions/_withdrawn.sql"),
     include_str!("../../sql/functions/_without_withdrawn.sql"),
     include_str!("../../sql/functions/_carve.sql"),
+    include_str!("../../sql/functions/_receipts.sql"),
     include_str!("../../sql/functions/_view_columns.sql"),
     include_str!("../../sql/functions/_key_columns.sql"),
     include_str!("../../sql/functions/_is_a_key.sql"),

@@ -49,32 +49,28 @@ begin
         request_id = p_request_id, reason = p_reason, answer = p_answer
     where a.attempt = b.attempt and a.started_at = b.attempt_started_at;
 
-    -- Only events of this batch; their capture time is part of the receipt's key.
-    insert into capi.receipt as r
-        (event, captured_at, destination, status, reason, attempts, possible_duplicate, attempt, settled_at)
-    select s.event, o.captured_at, b.destination,
-        p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end]::capi.receipt_status,
-        coalesce(
-            p_reasons[case when cardinality(p_reasons) = 1 then 1 else s.n end],
-            case when p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end] <> 'delivered'
-                then coalesce(p_reason, 'unspecified') end),
-        b.tries + 1, b.unknown > 0, b.attempt, at
-    from unnest(p_settled) with ordinality s (event, n)
-    join unnest(b.events) e (event) using (event)
-    join capi.outbox o on o.id = s.event
-        and o.captured_at between b.captured_from and b.captured_to
-    -- It was settled before, so it went twice: the platform's last word stands.
-    on conflict (event, destination, captured_at) do update
-    set status = excluded.status, reason = excluded.reason, attempt = excluded.attempt,
-        attempts = least(r.attempts + excluded.attempts, 32767), possible_duplicate = true,
-        settled_at = excluded.settled_at;
-    get diagnostics settled = row_count;
+    begin
+        insert into capi.receipt
+        select * from capi._receipts(b, p_settled, p_statuses, p_reasons, p_reason, at);
+        get diagnostics settled = row_count;
+    exception when unique_violation then
+        -- One was settled before, so it went twice: the platform's last word stands. Not at once with a
+        -- conflict clause: that makes each insert a tentative one, confirmed by a record of its own.
+        insert into capi.receipt as r
+        select * from capi._receipts(b, p_settled, p_statuses, p_reasons, p_reason, at)
+        on conflict (event, destination, captured_at) do update
+        set status = excluded.status, reason = excluded.reason, attempt = excluded.attempt,
+            attempts = least(r.attempts + excluded.attempts, 32767), possible_duplicate = true,
+            settled_at = excluded.settled_at;
+        get diagnostics settled = row_count;
+    end;
 
-    rest := array(
+    -- Most batches end as a whole.
+    rest := case when settled = cardinality(b.events) then '{}' else array(
         select e.event from unnest(b.events) with ordinality e (event, n)
         where not exists (select from unnest(p_settled) s (event) where s.event = e.event)
         order by e.n
-    );
+    ) end;
     if settled <> coalesce(cardinality(p_settled), 0)
         or settled + cardinality(rest) <> cardinality(b.events)
         or p_decision = 'each' and exists (
