@@ -325,7 +325,7 @@ def main():
     sql("postgres", "grant capi_sidecar to sidecar")
     options.capi_base.capture(options.events)
     command = " ".join([f"ROUNDS={options.rounds}", f"EVENTS={options.events}", f"SNAPSHOT={options.snapshot}",
-                        f"HISTORY={options.history}", "make bench-delivery"])
+                        f"HISTORY={options.history}", f"BACKLOG={options.backlog}", "make bench-delivery"])
     target = ROOT / "bench/results/delivery.json"
     results = {}
     for row in options.rows.split(","):

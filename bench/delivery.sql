@@ -71,6 +71,7 @@ $$;
 create procedure bench.history(events bigint)
 language plpgsql
 as $$
+#variable_conflict use_column
 declare
     of bigint := (select max(n) from bench.captured);
     destination integer := (select d.destination from capi.destination d);

@@ -130,6 +130,7 @@ comment on function capi.status() is 'Per destination: state, backlog and its ag
 
 comment on function capi._is_untold(capi.alert) is 'Whether the receiver of alerts does not know the latest of one yet.';
 comment on function capi._bell_key() is 'First key of every advisory lock of this installation.';
+comment on function capi._receipts(capi.batch, bigint[], text[], text[], text, timestamptz) is 'The receipts of an attempt''s outcomes, not yet inserted.';
 comment on function capi._carve(integer, integer) is 'Reads the next events of a destination from the outbox and moves its cursor.';
 comment on function capi._timeline() is 'The timeline of the cluster.';
 comment on function capi._carve_replay(integer, integer) is 'Takes the next events of a destination''s oldest open replay.';

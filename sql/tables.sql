@@ -231,14 +231,14 @@ create table capi.attempt (
 
 -- The final outcome of one event at one destination.
 create table capi.receipt (
-    event bigint not null,
+    event bigint not null,               -- wide columns first: no padding in a million rows a day
     captured_at timestamptz not null,
-    destination integer not null,
-    attempts smallint not null default 0,
-    status capi.receipt_status not null,
-    possible_duplicate boolean not null default false,
     attempt bigint,
     settled_at timestamptz not null default now(),
+    destination integer not null,
+    status capi.receipt_status not null,
+    attempts smallint not null default 0,
+    possible_duplicate boolean not null default false,
     reason text,
     primary key (event, destination, captured_at),
     constraint refused_has_reason check (status = 'delivered' or reason is not null)

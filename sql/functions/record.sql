@@ -29,6 +29,7 @@ declare
     due timestamptz := clock_timestamp() + coalesce(p_due_in, interval '0');
     middle integer;
     settled integer;
+    fresh boolean;
     polled boolean;
 begin
     if p_decision not in ('each', 'accepted', 'retry', 'wait', 'split', 'blocked') then
@@ -57,37 +58,41 @@ begin
         request_id = p_request_id, reason = p_reason, answer = p_answer
     where a.attempt = b.attempt and a.started_at = b.attempt_started_at;
 
-    -- Only events of this batch; their capture time is part of the receipt's key.
-    insert into capi.receipt as r
-        (event, captured_at, destination, status, reason, attempts, possible_duplicate, attempt, settled_at)
-    select s.event, o.captured_at, b.destination,
-        p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end]::capi.receipt_status,
-        coalesce(
-            p_reasons[case when cardinality(p_reasons) = 1 then 1 else s.n end],
-            case when p_statuses[case when cardinality(p_statuses) = 1 then 1 else s.n end] <> 'delivered'
-                then coalesce(p_reason, 'unspecified') end),
-        b.tries + 1, b.unknown > 0, coalesce(b.accepted_attempt, b.attempt), at
-    from unnest(p_settled) with ordinality s (event, n)
-    join unnest(b.events) e (event) using (event)
-    join capi.outbox o on o.id = s.event
-        and o.captured_at between b.captured_from and b.captured_to
-    -- It was settled before, so it went twice: the platform's last word stands. In a replay that is
-    -- meant, and what was delivered once stays delivered.
-    on conflict (event, destination, captured_at) do update
-    set status = case when b.replay is not null and r.status = 'delivered' then r.status else excluded.status end,
-        reason = case when b.replay is not null and r.status = 'delivered' then r.reason else excluded.reason end,
-        attempt = excluded.attempt,
-        attempts = least(r.attempts + excluded.attempts, 32767),
-        possible_duplicate = b.replay is null or r.possible_duplicate or excluded.possible_duplicate
-            or r.status in ('delivered', 'undecided') and excluded.status in ('delivered', 'refused', 'undecided'),
-        settled_at = excluded.settled_at;
-    get diagnostics settled = row_count;
+    -- In a replay receipts are there already; otherwise hardly ever, and a conflict clause would make
+    -- each insert a tentative one, confirmed by a record of its own in the WAL.
+    fresh := b.replay is null;
+    if fresh then
+        begin
+            insert into capi.receipt
+            select * from capi._receipts(b, p_settled, p_statuses, p_reasons, p_reason, at);
+            get diagnostics settled = row_count;
+        exception when unique_violation then
+            fresh := false;
+        end;
+    end if;
+    if not fresh then
+        insert into capi.receipt as r
+        select * from capi._receipts(b, p_settled, p_statuses, p_reasons, p_reason, at)
+        -- It was settled before, so it went twice: the platform's last word stands. In a replay that is
+        -- meant, and what was delivered once stays delivered.
+        on conflict (event, destination, captured_at) do update
+        set status = case when b.replay is not null and r.status = 'delivered' then r.status else excluded.status end,
+            reason = case when b.replay is not null and r.status = 'delivered' then r.reason else excluded.reason end,
+            attempt = excluded.attempt,
+            attempts = least(r.attempts + excluded.attempts, 32767),
+            possible_duplicate = b.replay is null or r.possible_duplicate or excluded.possible_duplicate
+                or r.status in ('delivered', 'undecided')
+                and excluded.status in ('delivered', 'refused', 'undecided'),
+            settled_at = excluded.settled_at;
+        get diagnostics settled = row_count;
+    end if;
 
-    rest := array(
+    -- Most batches end as a whole.
+    rest := case when settled = cardinality(b.events) then '{}' else array(
         select e.event from unnest(b.events) with ordinality e (event, n)
         where not exists (select from unnest(p_settled) s (event) where s.event = e.event)
         order by e.n
-    );
+    ) end;
     if settled <> coalesce(cardinality(p_settled), 0)
         or settled + cardinality(rest) <> cardinality(b.events)
         or p_decision = 'each' and exists (
