@@ -9,7 +9,8 @@ use super::schema::{Violation, is_digits, money};
 use super::stage::{Call, Failure, Reply, arrival};
 use super::{DEMO_TOKEN, FakeState};
 
-const HEADER: &str = "x-capi-signature";
+const TIMESTAMP: &str = "capi-timestamp";
+const SIGNATURE: &str = "capi-signature";
 /// How far the time of the signature may be from ours, in seconds.
 const WINDOW: i64 = 300;
 
@@ -64,26 +65,23 @@ fn take(event: &Value) -> Option<super::arrival::Arrival> {
 
 fn check_signature(state: &FakeState, call: &Call) -> Result<(), Violation> {
     const RULE: &str = "webhook.signature";
-    let header = call.header(HEADER).ok_or_else(|| Violation::missing(RULE, HEADER))?;
-    let wrong = |rule, text: &str| Violation::wrong(rule, HEADER, text);
-    let part = |name: &str| {
-        header.split(',').filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name)
-    };
-    let (Some((_, time)), Some((_, signature))) = (part("t"), part("v1")) else {
-        return Err(wrong(RULE, "must be t=<unix seconds>,v1=<hex>"));
-    };
+    let header = |name| call.header(name).ok_or_else(|| Violation::missing(RULE, name));
+    let (time, signature) = (header(TIMESTAMP)?, header(SIGNATURE)?);
+    let wrong = |name, text: &str| Violation::wrong(RULE, name, text);
     if !is_digits(time) {
-        return Err(wrong(RULE, "must be t=<unix seconds>,v1=<hex>"));
+        return Err(wrong(TIMESTAMP, "must be seconds since 1970"));
     }
-    let signature = bytes(signature).ok_or_else(|| wrong(RULE, "v1 must be lower-case hex"))?;
+    let signature = signature.strip_prefix("v1=").and_then(bytes);
+    let signature = signature.ok_or_else(|| wrong(SIGNATURE, "must be v1=<lower-case hex>"))?;
     let secret = state.credential(call.platform).unwrap_or(DEMO_TOKEN);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let signed = [time.as_bytes(), b".", &call.body].concat();
-    hmac::verify(&key, &signed, &signature).map_err(|_| wrong(RULE, "does not fit the body"))?;
+    hmac::verify(&key, &signed, &signature)
+        .map_err(|_| wrong(SIGNATURE, "does not fit time and body"))?;
     let age = time.parse::<i64>().map(|time| (call.now() - time).abs());
     match age {
         Ok(..=WINDOW) => Ok(()),
-        _ => Err(wrong("webhook.window", "is more than five minutes off")),
+        _ => Err(Violation::wrong("webhook.window", TIMESTAMP, "is more than five minutes off")),
     }
 }
 
