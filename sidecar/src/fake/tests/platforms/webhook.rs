@@ -21,7 +21,11 @@ fn signature(secret: &str, time: i64, body: &str) -> String {
 fn signed(secret: &str, time: i64, body: &str) -> Shot {
     let signature = signature(secret, time, body);
     let headers = [("capi-timestamp", time.to_string()), ("capi-signature", signature)];
-    Shot::json("/webhook/shop", &headers.each_ref().map(|(name, value)| (*name, value.as_str())), &body)
+    Shot::json(
+        "/webhook/shop",
+        &headers.each_ref().map(|(name, value)| (*name, value.as_str())),
+        &body,
+    )
 }
 
 fn shoot(body: &Value) -> Shot {
