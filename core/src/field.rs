@@ -387,6 +387,13 @@ pub const FIELDS: &[Field] = &[
         "Predicted lifetime value of the customer.",
     ),
     field("net_revenue", Kind::Number, Class::Fact, META, "Margin of the order."),
+    field(
+        "remaining_value",
+        Kind::Number,
+        Class::Fact,
+        &["google_ads"],
+        "What is left of the order's value after a refund, 0 after a full one; a Refund needs it.",
+    ),
     field("search_string", Kind::Text, Class::Fact, META, "What was searched for."),
     field("status", Kind::Text, Class::Fact, META, "Status of a registration."),
     field(

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::Credentials;
+use crate::oauth;
 use crate::queue::{DestinationRow, Polled};
 use crate::worker::{Line, Mood, Tools, Worker};
 
@@ -183,8 +184,11 @@ pub fn ready(
     credentials: &Credentials,
 ) -> Result<Box<dyn destination::Destination>, String> {
     let platform = destination::build(&row.platform, &row.settings).map_err(|e| e.to_string())?;
-    match credentials.resolve(&row.credential) {
-        Ok(_) => Ok(platform),
-        Err(error) => Err(format!("{error}: {}", row.credential)),
+    let credential = credentials
+        .resolve(&row.credential)
+        .map_err(|error| format!("{error}: {}", row.credential))?;
+    if let destination::CredentialSlot::OAuth(grant) = platform.spec().credential {
+        oauth::check(grant, &credential).map_err(|error| format!("{error}: {}", row.credential))?;
     }
+    Ok(platform)
 }

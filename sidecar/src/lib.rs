@@ -13,6 +13,7 @@ pub mod doorbell;
 pub mod fake;
 pub mod handshake;
 pub mod http;
+pub mod oauth;
 pub mod queue;
 pub mod recording;
 pub mod retry;

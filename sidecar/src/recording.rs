@@ -170,15 +170,32 @@ impl Flight {
         }
     }
 
+    /// Gives up events that may have arrived and that the platform would count a second time.
+    pub fn give_up(&mut self, doubled: &[i64]) {
+        self.sent.retain(|event| !doubled.contains(event));
+        let reason = || Reason::new("perhaps_delivered");
+        self.settled.extend(doubled.iter().map(|event| Settlement::refused(*event, reason())));
+    }
+
     /// The recording of a request that brought no answer.
     pub fn unanswered(self, error: SendError, draw: f64) -> Recording {
         let reason = Some(Reason::new(error.reason()));
         let recording = match error {
             // Settings or credential are at fault, and no repetition mends them.
-            SendError::Build | SendError::InClear => {
+            SendError::Build
+            | SendError::InClear
+            | SendError::Credential
+            | SendError::TokenRefused => {
                 self.recording(Step::Blocked, reason, Duration::ZERO, Health::Bad)
             }
-            SendError::Connect | SendError::Timeout | SendError::Broken => {
+            // Nothing is left to be sent again.
+            _ if self.sent.is_empty() && self.unsent.is_empty() => {
+                self.recording(Step::Each, reason, Duration::ZERO, Health::Bad)
+            }
+            SendError::Connect
+            | SendError::TokenUnavailable
+            | SendError::Timeout
+            | SendError::Broken => {
                 let due_in = retry::backoff(self.tries, None, draw);
                 self.recording(Step::Retry, reason, due_in, Health::Bad)
             }
@@ -365,6 +382,21 @@ mod tests {
             assert_eq!(recording.answer, json!({"sent": sent}));
             assert_eq!(recording.http_status, None);
         }
+    }
+
+    #[test]
+    fn what_may_have_arrived_and_would_count_twice_is_not_sent_again() {
+        let mut some = flight(&[1, 2, 3]);
+        some.give_up(&[1, 3]);
+        let recording = some.unanswered(SendError::Broken, 1.0);
+        let given_up = |event| Settlement::refused(event, Reason::new("perhaps_delivered"));
+        assert_eq!((recording.step, recording.again), (Step::Retry, vec![2]));
+        assert_eq!(recording.settled, [given_up(1), given_up(3)]);
+        let mut lone = flight(&[1]);
+        lone.give_up(&[1]);
+        let recording = lone.unanswered(SendError::Timeout, 1.0);
+        assert_eq!((recording.step, recording.again.len()), (Step::Each, 0));
+        assert_eq!(recording.answer, json!({"sent": "unknown"}));
     }
 
     fn any_outcome() -> impl Strategy<Value = Outcome> {

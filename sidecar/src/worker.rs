@@ -256,7 +256,13 @@ impl Worker {
                 let verdict = self.platform.verdict(&sent, &answer);
                 flight.answered(answer.status, verdict, draw())
             }
-            Err(error) => flight.unanswered(error, draw()),
+            Err(error) => {
+                if error.certainty() == "unknown" {
+                    let doubled = sent.iter().filter(|event| !self.platform.drops_doubles(event));
+                    flight.give_up(&doubled.map(|event| event.id).collect::<Vec<_>>());
+                }
+                flight.unanswered(error, draw())
+            }
         })
     }
 

@@ -11,7 +11,12 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::time::Timestamp;
 
+mod answer;
 pub mod meta;
+mod parts;
+mod routing;
+mod settings;
+pub mod webhook;
 
 /// One advertising platform: what it accepts and what its answers mean.
 ///
@@ -48,6 +53,24 @@ pub trait Destination: Send + Sync {
     /// Reads the answer to [`Destination::status_request`]. `events` are those of the accepted
     /// request, in its order. [`Decision::Accepted`] means: ask again later, with the new ticket.
     fn status_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
+        self.verdict(events, answer)
+    }
+
+    /// Whether the platform drops a second copy of this event. One that does not is never sent
+    /// again when it may have arrived.
+    fn drops_doubles(&self, _event: &Event) -> bool {
+        true
+    }
+
+    /// The first request of [`Destination::plan`] in the platform's test mode, where nothing counts
+    /// or everything is marked as a test; `None` where the platform has no such mode, needs a
+    /// `code` and got none, or no event is fit.
+    fn test_request(&self, _events: &[Event], _code: Option<&str>) -> Option<Request> {
+        None
+    }
+
+    /// Reads the answer to [`Destination::test_request`]; there is nothing to ask for later.
+    fn test_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
         self.verdict(events, answer)
     }
 }
@@ -144,6 +167,24 @@ pub enum CredentialSlot {
     Header(&'static str),
     /// A query parameter of this name.
     Query(&'static str),
+    /// Does not travel: it is the key of an HMAC-SHA256 over time and body.
+    Signature {
+        /// Header with the time of signing, in seconds since 1970.
+        timestamp: &'static str,
+        /// Header with `v1=` and the signature in hex.
+        signature: &'static str,
+    },
+    /// Does not travel: it is JSON, for which a token endpoint gives the token of a Bearer header.
+    OAuth(&'static Grant),
+}
+
+/// Where tokens come from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The token endpoint, unless the credential names one as `token_uri`.
+    pub endpoint: &'static str,
+    /// The scope that a service account asks for; `None` where the platform has no such accounts.
+    pub scope: Option<&'static str>,
 }
 
 /// How a request goes out.
@@ -343,7 +384,8 @@ pub fn build(platform: &str, settings: &Value) -> Result<Box<dyn Destination>, S
     let known = find(platform);
     let known =
         known.ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })?;
-    (known.build)(settings)
+    let (routing, own) = routing::take(settings, known.takes)?;
+    Ok(routing.around((known.build)(&own)?))
 }
 
 /// Oldest age at which a platform takes an event, whatever the settings; `None` for no platform.
@@ -353,7 +395,8 @@ pub fn max_age_of(platform: &str, event: &Event) -> Option<Duration> {
 
 /// Why a platform can never take an event, whatever the settings; see [`Destination::unfit`].
 pub fn unfit_of(platform: &str, event: &Event) -> Option<Unfit> {
-    find(platform).and_then(|known| (known.unfit)(event))
+    let known = find(platform)?;
+    routing::unfit(known.takes, event).or_else(|| (known.unfit)(event))
 }
 
 /// What the reason of a receipt or batch means, in one sentence with the way out; `None` for a
@@ -361,7 +404,9 @@ pub fn unfit_of(platform: &str, event: &Event) -> Option<Unfit> {
 /// of this program, such as `missing_currency`.
 pub fn explain(platform: &str, reason: &str) -> Option<&'static str> {
     let known = REASONS.iter().find(|(known, _)| *known == reason).map(|(_, text)| *text);
-    known.or_else(|| find(platform).and_then(|platform| (platform.explain)(reason)))
+    known
+        .or_else(|| find(platform).and_then(|platform| (platform.explain)(reason)))
+        .or_else(|| find(platform).and_then(|_| answer::explain(reason)))
 }
 
 /// Reasons that are no platform's.
@@ -372,6 +417,45 @@ const REASONS: &[(&str, &str)] = &[
          up, and do not change its event_time",
     ),
     ("consent_refused", "the customer has refused; nothing is to be done"),
+    (
+        "no_refunds",
+        "the platform has no refunds; nothing is to be done, or map Refund to a name of your own \
+         with the setting events",
+    ),
+    (
+        "no_limited_use",
+        "the event may be used in a limited way only, by data_processing_options or opt_out, and \
+         the platform has no word for that; nothing is to be done",
+    ),
+    ("not_in_only", "the setting only of the destination does not name the event"),
+    (
+        "no_event_mapping",
+        "the platform knows events by ids that are made there; add event_name and id to the \
+         setting events of the destination",
+    ),
+    (
+        "no_such_event",
+        "the platform has no such event and takes no names of one's own; map it to one of its \
+         events with the setting events",
+    ),
+    (
+        "perhaps_delivered",
+        "the connection broke before the answer, so the platform may have the event; it would \
+         count a second copy, so the event is not sent again",
+    ),
+    (
+        "token_refused",
+        "the token endpoint refuses the credential; renew it, then resume the destination",
+    ),
+    (
+        "token_unavailable",
+        "the token endpoint could not be reached or did not answer; the events go again",
+    ),
+    (
+        "credential_malformed",
+        "the credential is not the JSON that docs/platforms.md describes for the platform; correct \
+         it, then resume the destination",
+    ),
     (
         "request_not_built",
         "no request could be made of settings and credential; correct them, then resume the \
@@ -409,16 +493,44 @@ struct Platform {
     max_age: fn(&Event) -> Duration,
     unfit: fn(&Event) -> Option<Unfit>,
     explain: fn(&str) -> Option<&'static str>,
+    takes: Takes,
+}
+
+/// What a platform has a place for, so that nobody else need ask.
+#[derive(Clone, Copy, Debug)]
+struct Takes {
+    /// Refunds.
+    refunds: bool,
+    /// Events whose use is limited.
+    limited_use: bool,
+    /// Names of events; otherwise ids that the advertiser has made, by the setting `events`.
+    names: bool,
+}
+
+impl Takes {
+    /// What most platforms take.
+    const USUAL: Self = Self { refunds: false, limited_use: true, names: true };
 }
 
 /// Every platform that this build can send to.
-const PLATFORMS: &[Platform] = &[Platform {
-    name: "meta",
-    build: meta::build,
-    max_age: meta::max_age,
-    unfit: meta::unfit,
-    explain: meta::explain,
-}];
+const PLATFORMS: &[Platform] = &[
+    Platform {
+        name: "meta",
+        build: meta::build,
+        max_age: meta::max_age,
+        unfit: meta::unfit,
+        explain: meta::explain,
+        takes: Takes::USUAL,
+    },
+    Platform {
+        name: "webhook",
+        build: webhook::build,
+        max_age: webhook::max_age,
+        unfit: webhook::unfit,
+        explain: webhook::explain,
+        takes: Takes { refunds: true, ..Takes::USUAL },
+    },
+];
 
 fn find(platform: &str) -> Option<&'static Platform> {
     PLATFORMS.iter().find(|known| known.name == platform)
@@ -465,6 +577,7 @@ mod tests {
     fn settings(platform: &str) -> Value {
         match platform {
             "meta" => json!({"pixel_id": "1234567890"}),
+            "webhook" => json!({"endpoint": "https://events.example.com/in"}),
             _ => panic!("{platform} has no sample settings"),
         }
     }
@@ -476,7 +589,7 @@ mod tests {
             .collect()
     }
 
-    fn events(count: i64) -> Vec<Event> {
+    pub(super) fn events(count: i64) -> Vec<Event> {
         (1..=count)
             .map(|id| Event {
                 id,
