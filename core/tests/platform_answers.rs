@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use capi_core::destination::{self, Decision, Outcome, Response};
+use capi_core::destination::{self, Decision, Outcome, Response, Ticket};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::time::Timestamp;
 use serde::Deserialize;
@@ -49,6 +49,11 @@ fn purchase() -> String {
 
 fn settings(platform: &str) -> Value {
     match platform {
+        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
+        "ga4" => json!({"measurement_id": "G-ABC123"}),
+        "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321",
+                "Lead": "987654322", "AddToCart": "987654323", "InitiateCheckout": "987654324", "ViewContent": "987654325",
+                "CompleteRegistration": "987654326"}}),
         "webhook" => json!({"endpoint": "https://events.example.com/in"}),
         _ => panic!("{platform} has no sample settings"),
     }
@@ -143,7 +148,7 @@ fn recorded_answers_mean_what_their_files_say() {
             let events = events(recorded.sent, &recorded.event_name);
             let verdict = match recorded.to {
                 To::Events => built.verdict(&events, &answer),
-                To::Status => built.status_verdict(&events, &answer),
+                To::Status => built.status_verdict(&Ticket("ticket-1".into()), &events, &answer),
                 To::Test => built.test_verdict(&events, &answer),
             };
             assert_eq!(in_words(&verdict.decision), recorded.expect, "{name}");

@@ -41,6 +41,11 @@ const LEAST: usize = 10;
 fn settings(platform: &str) -> Value {
     match platform {
         "meta" => json!({"pixel_id": "1234567890"}),
+        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
+        "ga4" => json!({"measurement_id": "G-ABC123"}),
+        "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321",
+                "Lead": "987654322", "AddToCart": "987654323", "InitiateCheckout": "987654324", "ViewContent": "987654325",
+                "CompleteRegistration": "987654326"}}),
         "webhook" => json!({"endpoint": "https://events.example.com/in"}),
         _ => panic!("{platform} has no sample settings"),
     }

@@ -12,10 +12,14 @@ use crate::event::Event;
 use crate::time::Timestamp;
 
 mod answer;
+mod ga4;
+mod google;
+mod google_ads;
 pub mod meta;
 mod parts;
 mod routing;
 mod settings;
+mod tiktok;
 pub mod webhook;
 
 /// One advertising platform: what it accepts and what its answers mean.
@@ -51,8 +55,9 @@ pub trait Destination: Send + Sync {
     }
 
     /// Reads the answer to [`Destination::status_request`]. `events` are those of the accepted
-    /// request, in its order. [`Decision::Accepted`] means: ask again later, with the new ticket.
-    fn status_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
+    /// request, in its order. [`Decision::Accepted`] means: ask again later, with its ticket, which
+    /// may be the same.
+    fn status_verdict(&self, _ticket: &Ticket, events: &[Event], answer: &Response) -> Verdict {
         self.verdict(events, answer)
     }
 
@@ -231,6 +236,32 @@ pub struct Plan {
     pub requests: Vec<Request>,
     /// Events that can never be sent, by position.
     pub unfit: Vec<(usize, Unfit)>,
+}
+
+impl Plan {
+    /// Fit events in requests of up to `limit`, each of which `request` makes of events and their
+    /// positions.
+    fn of(
+        events: &[Event],
+        limit: usize,
+        unfit: impl Fn(&Event) -> Option<Unfit>,
+        request: impl Fn(&[&Event], Vec<usize>) -> Request,
+    ) -> Self {
+        let mut plan = Self::default();
+        let mut fit = Vec::with_capacity(events.len());
+        for (at, event) in events.iter().enumerate() {
+            match unfit(event) {
+                Some(unfit) => plan.unfit.push((at, unfit)),
+                None => fit.push(at),
+            }
+        }
+        let part = |places: &[usize]| {
+            let part: Vec<&Event> = places.iter().map(|&at| &events[at]).collect();
+            request(&part, places.to_vec())
+        };
+        plan.requests = fit.chunks(limit).map(part).collect();
+        plan
+    }
 }
 
 /// Why an event can never be sent.
@@ -523,6 +554,30 @@ const PLATFORMS: &[Platform] = &[
         takes: Takes::USUAL,
     },
     Platform {
+        name: "tiktok",
+        build: tiktok::build,
+        max_age: tiktok::max_age,
+        unfit: tiktok::unfit,
+        explain: tiktok::explain,
+        takes: Takes::USUAL,
+    },
+    Platform {
+        name: "ga4",
+        build: ga4::build,
+        max_age: ga4::max_age,
+        unfit: ga4::unfit,
+        explain: ga4::explain,
+        takes: Takes { refunds: true, limited_use: false, ..Takes::USUAL },
+    },
+    Platform {
+        name: "google_ads",
+        build: google_ads::build,
+        max_age: google_ads::max_age,
+        unfit: google_ads::unfit,
+        explain: google_ads::explain,
+        takes: Takes { refunds: true, limited_use: false, names: false },
+    },
+    Platform {
         name: "webhook",
         build: webhook::build,
         max_age: webhook::max_age,
@@ -577,6 +632,11 @@ mod tests {
     fn settings(platform: &str) -> Value {
         match platform {
             "meta" => json!({"pixel_id": "1234567890"}),
+            "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
+            "ga4" => json!({"measurement_id": "G-ABC123"}),
+            "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321",
+                "Lead": "987654322", "AddToCart": "987654323", "InitiateCheckout": "987654324", "ViewContent": "987654325",
+                "CompleteRegistration": "987654326"}}),
             "webhook" => json!({"endpoint": "https://events.example.com/in"}),
             _ => panic!("{platform} has no sample settings"),
         }

@@ -101,7 +101,7 @@ fn id(value: &Value) -> Option<String> {
     }
 }
 
-/// How many pieces: as the view says, or the sum over the items where each says.
+/// How many pieces, as the view says.
 pub(super) fn num_items(event: &Event) -> Option<u64> {
     event.facts.get("num_items").and_then(Value::as_u64)
 }

@@ -227,8 +227,8 @@ impl Destination for Routed {
         self.inner.status_request(ticket)
     }
 
-    fn status_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
-        self.inner.status_verdict(events, answer)
+    fn status_verdict(&self, ticket: &Ticket, events: &[Event], answer: &Response) -> Verdict {
+        self.inner.status_verdict(ticket, events, answer)
     }
 
     fn drops_doubles(&self, event: &Event) -> bool {

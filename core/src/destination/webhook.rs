@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use time::format_description::well_known::Rfc3339;
 
 use super::settings::{self, Shape};
 use super::{
@@ -95,25 +94,15 @@ pub(super) fn explain(reason: &str) -> Option<&'static str> {
 
 impl Webhook {
     fn plan_with(&self, events: &[Event], test: Option<&str>) -> Plan {
-        let mut plan = Plan::default();
-        let mut fit = Vec::with_capacity(events.len());
-        for (at, event) in events.iter().enumerate() {
-            match unfit(event) {
-                Some(unfit) => plan.unfit.push((at, unfit)),
-                None => fit.push(at),
-            }
-        }
         let batch = self.settings.batch.unwrap_or(SPEC.batch_limit);
-        let request = |part: &[usize]| {
-            let list: Vec<Value> = part.iter().map(|&at| wire(&events[at])).collect();
+        Plan::of(events, batch, unfit, |part, at| {
+            let list: Vec<Value> = part.iter().map(|event| wire(event)).collect();
             let mut body = json!({ "events": list });
             if let Some(code) = test {
                 body["test"] = code.into();
             }
-            Request::post(self.settings.endpoint.clone(), body, part.to_vec())
-        };
-        plan.requests = fit.chunks(batch).map(request).collect();
-        plan
+            Request::post(self.settings.endpoint.clone(), body, at)
+        })
     }
 }
 
@@ -166,7 +155,7 @@ fn wire(event: &Event) -> Value {
     let mut map = Map::new();
     map.insert("event_name".into(), event.event_name.as_str().into());
     map.insert("event_id".into(), event.event_id.as_str().into());
-    map.insert("event_time".into(), rfc3339(event).into());
+    map.insert("event_time".into(), event.event_time.rfc3339().into());
     map.insert("action_source".into(), event.action_source.as_str().into());
     parts::put(&mut map, "value", parts::amount(event));
     parts::put(&mut map, "currency", parts::currency(event));
@@ -178,11 +167,4 @@ fn wire(event: &Event) -> Value {
     map.insert("identity".into(), Value::Object(digests.collect()));
     map.insert("facts".into(), Value::Object(event.facts.0.clone()));
     Value::Object(map)
-}
-
-/// The time with its microseconds, in UTC.
-fn rfc3339(event: &Event) -> String {
-    let nanos = i128::from(event.event_time.0) * 1_000;
-    let moment = time::OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
-    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
 }
