@@ -15,10 +15,14 @@ mod answer;
 mod ga4;
 mod google;
 mod google_ads;
+mod linkedin;
 pub mod meta;
 mod parts;
+mod pinterest;
+mod reddit;
 mod routing;
 mod settings;
+mod snapchat;
 mod tiktok;
 pub mod webhook;
 
@@ -578,6 +582,38 @@ const PLATFORMS: &[Platform] = &[
         takes: Takes { refunds: true, limited_use: false, names: false },
     },
     Platform {
+        name: "pinterest",
+        build: pinterest::build,
+        max_age: pinterest::max_age,
+        unfit: pinterest::unfit,
+        explain: pinterest::explain,
+        takes: Takes::USUAL,
+    },
+    Platform {
+        name: "snapchat",
+        build: snapchat::build,
+        max_age: snapchat::max_age,
+        unfit: snapchat::unfit,
+        explain: snapchat::explain,
+        takes: Takes::USUAL,
+    },
+    Platform {
+        name: "reddit",
+        build: reddit::build,
+        max_age: reddit::max_age,
+        unfit: reddit::unfit,
+        explain: reddit::explain,
+        takes: Takes::USUAL,
+    },
+    Platform {
+        name: "linkedin",
+        build: linkedin::build,
+        max_age: linkedin::max_age,
+        unfit: linkedin::unfit,
+        explain: linkedin::explain,
+        takes: Takes { limited_use: false, names: false, ..Takes::USUAL },
+    },
+    Platform {
         name: "webhook",
         build: webhook::build,
         max_age: webhook::max_age,
@@ -637,6 +673,12 @@ mod tests {
             "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321",
                 "Lead": "987654322", "AddToCart": "987654323", "InitiateCheckout": "987654324", "ViewContent": "987654325",
                 "CompleteRegistration": "987654326"}}),
+            "pinterest" => json!({"ad_account_id": "549755885175"}),
+            "snapchat" => json!({"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}),
+            "reddit" => json!({"pixel_id": "a2_example"}),
+            "linkedin" => json!({"events": {"Purchase": "urn:lla:llaPartnerConversion:104012",
+                "Lead": "104013", "AddToCart": "104014", "InitiateCheckout": "104015", "ViewContent": "104016",
+                "CompleteRegistration": "104017", "StartTrial": "104018"}}),
             "webhook" => json!({"endpoint": "https://events.example.com/in"}),
             _ => panic!("{platform} has no sample settings"),
         }

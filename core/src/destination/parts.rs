@@ -124,11 +124,6 @@ pub(super) fn has(event: &Event, field: &str) -> bool {
     event.facts.text(field).is_some()
 }
 
-/// Whether a digest of the identifier goes to the platform.
-pub(super) fn identified(event: &Event, identifier: &str, platform: &str) -> bool {
-    !event.identity.digests(identifier, platform).is_empty()
-}
-
 /// A standard name of this program in the platform's words, or a word of the platform's.
 pub(super) fn wire_name<'a>(
     name: &'a str,

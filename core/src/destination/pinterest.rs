@@ -10,6 +10,7 @@
 //! - Unknown keys are errors, and amounts are texts.
 //! - Doubles are dropped by event id, between tag and API; for how long is not published. Those of
 //!   `offline` are not dropped, so an event of a shop with a door is not sent twice knowingly.
+//! - It takes digests of advertising ids, which the outbox has in clear: they are not sent.
 //! - No refunds. `opt_out` and, for limited use, `opt_out_type` `LDP` are its words for limits.
 //! - Not published: the oldest event. Seven days here, as with its peers; what comes more than an hour
 //!   late is counted as offline, by accounts of others.
@@ -67,8 +68,7 @@ struct Settings {
     endpoint: Option<String>,
 }
 
-const KNOWN: &[(&str, Shape)] =
-    &[("ad_account_id", Shape::Text), ("endpoint", Shape::TextOrNull)];
+const KNOWN: &[(&str, Shape)] = &[("ad_account_id", Shape::Text), ("endpoint", Shape::TextOrNull)];
 
 #[derive(Debug)]
 struct Pinterest {
@@ -90,9 +90,7 @@ pub(super) fn max_age(_: &Event) -> Duration {
 pub(super) fn unfit(event: &Event) -> Option<Unfit> {
     let user = user(event);
     let has = |key: &str| user.contains_key(key);
-    let found = has("em")
-        || has("hashed_maids")
-        || (has("client_ip_address") && has("client_user_agent"));
+    let found = has("em") || (has("client_ip_address") && has("client_user_agent"));
     let reason = parts::misfit(event).or_else(|| match () {
         () if action_source(event).is_none() => Some("app_not_supported"),
         () if event.event_name == "Purchase" && parts::missing_money(event).is_some() => {
@@ -138,9 +136,6 @@ const DIGESTS: &[(&str, &str)] = &[
 fn user(event: &Event) -> Map<String, Value> {
     let mut user = Map::new();
     parts::put_digests(&mut user, &event.identity, SPEC.platform, DIGESTS);
-    // The digest of an advertising id, which the outbox holds in clear, as the other platforms want it.
-    let maid = event.facts.text("madid").map(|id| crate::hash::Digest::of(&id.to_lowercase()));
-    parts::put(&mut user, "hashed_maids", maid.map(|digest| json!([digest.as_str()])));
     let texts = &[
         ("client_ip_address", "client_ip_address"),
         ("client_user_agent", "client_user_agent"),
@@ -192,9 +187,6 @@ fn custom_data(event: &Event) -> Map<String, Value> {
 fn item(item: &parts::Item<'_>) -> Value {
     let mut map = Map::new();
     map.insert("id".into(), item.id.as_str().into());
-    parts::put(&mut map, "item_name", item.title);
-    parts::put(&mut map, "item_category", item.category);
-    parts::put(&mut map, "item_brand", item.brand);
     parts::put(&mut map, "item_price", item.price.map(ToString::to_string));
     parts::put(&mut map, "quantity", item.quantity);
     Value::Object(map)
@@ -287,8 +279,8 @@ pub(super) fn explain(reason: &str) -> Option<&'static str> {
              compare capi.preview with its reference, or send a test"
         }
         "missing_email_or_browser" => {
-            "Pinterest finds nobody without email, an advertising id, or client_ip_address and \
-             client_user_agent together; let the view return one of them"
+            "Pinterest finds nobody without email, or client_ip_address and client_user_agent \
+             together; let the view return one of them"
         }
         "2" => "Pinterest refuses the token; make one in Ads Manager, then resume the destination",
         "29" => {
