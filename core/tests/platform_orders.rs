@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use capi_core::capture::{Captured, Options, Row, capture};
 use capi_core::destination::{self, Destination, Unfit};
 use capi_core::event::Event;
+use capi_core::field::{Class, FIELDS};
 use capi_core::identity::rules::{FieldValue, normalize_field};
 use capi_core::identity::{self, Context, Identifier, PLATFORMS};
 use capi_core::time::Timestamp;
@@ -65,6 +66,7 @@ fn build(platform: &str) -> Box<dyn Destination> {
     destination::build(platform, &settings(platform)).expect("settings")
 }
 
+#[derive(Clone)]
 struct Order {
     about: String,
     options: Value,
@@ -102,12 +104,31 @@ fn orders() -> BTreeMap<String, Order> {
 
 impl Order {
     fn event(&self) -> Event {
+        self.event_of().unwrap_or_else(|| panic!("{} is no event", self.about))
+    }
+
+    fn event_of(&self) -> Option<Event> {
         let now = Timestamp::parse("2026-09-22T12:00:00Z").expect("a time");
         let row = Row::from_object(self.row.clone());
         match capture(row, &Options::from_json(&self.options), now) {
-            Captured::Event(new) => new.event,
-            other => panic!("{}: {other:?}", self.about),
+            Captured::Event(new) => Some(new.event),
+            _ => None,
         }
+    }
+
+    /// The same order with a column for each id of `browser`.
+    fn spread(&self) -> Self {
+        let mut spread = self.clone();
+        let Some(Value::Object(browser)) = spread.row.remove("browser") else { return spread };
+        for (key, value) in browser {
+            let name = match key.as_str() {
+                "ip" => "client_ip_address",
+                "user_agent" => "client_user_agent",
+                name => name,
+            };
+            spread.row.entry(name).or_insert(value);
+        }
+        spread
     }
 
     /// What each digest of this order was made of.
@@ -245,5 +266,42 @@ fn nothing_of_a_field_that_is_omitted_is_sent() {
                 assert!(!request.body.to_string().contains(address), "{platform} {name}");
             }
         }
+    }
+}
+
+/// The platforms that a field makes a difference to, by the orders here; without the event's own
+/// columns, which all of them take.
+#[test]
+fn fields_name_the_platforms_that_take_them() {
+    let orders = orders();
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let built: Vec<_> =
+        platforms().filter(|name| *name != "webhook").map(|name| (name, build(name))).collect();
+    let requests = |platform: &dyn Destination, event: &Option<Event>| {
+        event.as_ref().map(|event| platform.plan(std::slice::from_ref(event)).requests)
+    };
+    for order in orders.values() {
+        let order = order.spread();
+        let whole = order.event_of();
+        for field in FIELDS {
+            let mut without = order.clone();
+            if without.row.remove(field.name).is_none_or(|value| value.is_null()) {
+                continue;
+            }
+            let less = without.event_of();
+            for (name, platform) in &built {
+                if requests(&**platform, &less) != requests(&**platform, &whole) {
+                    found.entry(field.name).or_default().insert(name);
+                }
+            }
+        }
+    }
+    let own = |field: &&capi_core::field::Field| field.class != Class::Event;
+    for field in FIELDS.iter().filter(own) {
+        let said: BTreeSet<&str> = field.platforms.iter().copied().collect();
+        let said: BTreeSet<&str> =
+            said.into_iter().filter(|p| *p != "meta" && *p != "webhook").collect();
+        let found = found.remove(field.name).unwrap_or_default();
+        assert_eq!(said, found, "capi.field and the requests differ about {}", field.name);
     }
 }
