@@ -14,6 +14,7 @@ mod dump;
 mod exactly_once;
 mod explain;
 mod faults;
+mod platforms;
 mod pooler;
 mod privacy;
 mod roles;
