@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::alert::step_to;
 use crate::config::{Credentials, Fingerprint};
 use crate::metrics::Meter;
+use crate::oauth;
 use crate::queue::{DestinationRow, Polled};
 use crate::retry::Rate;
 use crate::vitals::Fleet;
@@ -305,8 +306,11 @@ pub fn ready(
     credentials: &Credentials,
 ) -> Result<Box<dyn destination::Destination>, String> {
     let platform = destination::build(&row.platform, &row.settings).map_err(|e| e.to_string())?;
-    match credentials.resolve(&row.credential) {
-        Ok(_) => Ok(platform),
-        Err(error) => Err(format!("{error}: {}", row.credential)),
+    let credential = credentials
+        .resolve(&row.credential)
+        .map_err(|error| format!("{error}: {}", row.credential))?;
+    if let destination::CredentialSlot::OAuth(grant) = platform.spec().credential {
+        oauth::check(grant, &credential).map_err(|error| format!("{error}: {}", row.credential))?;
     }
+    Ok(platform)
 }

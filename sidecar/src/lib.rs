@@ -16,6 +16,7 @@ pub mod handshake;
 pub mod http;
 pub mod metrics;
 pub mod observe;
+pub mod oauth;
 pub mod queue;
 pub mod recording;
 pub mod retry;
