@@ -164,6 +164,11 @@ fn recorded_answers_mean_what_their_files_say() {
             if recorded.request_id.is_some() {
                 assert_eq!(verdict.request_id, recorded.request_id, "{name}");
             }
+            if let Decision::Blocked { reason } = &verdict.decision {
+                let file = path.file_stem().expect("a name").to_string_lossy();
+                let of_token = file.starts_with("bad_token") || file == "token";
+                assert_eq!(built.is_about_credential(&reason.0), of_token, "{name}: {reason}");
+            }
             for reason in reasons(&verdict.decision) {
                 let text = destination::explain(platform, &reason);
                 assert!(text.is_some_and(|text| text.len() > 20), "{name}: {reason} has no text");

@@ -13,8 +13,8 @@ use tracing::{error, info, warn};
 
 use crate::alert::step_to;
 use crate::config::{Credentials, Fingerprint};
+use crate::http;
 use crate::metrics::Meter;
-use crate::oauth;
 use crate::queue::{DestinationRow, Polled};
 use crate::retry::Rate;
 use crate::vitals::Fleet;
@@ -309,8 +309,7 @@ pub fn ready(
     let credential = credentials
         .resolve(&row.credential)
         .map_err(|error| format!("{error}: {}", row.credential))?;
-    if let destination::CredentialSlot::OAuth(grant) = platform.spec().credential {
-        oauth::check(grant, &credential).map_err(|error| format!("{error}: {}", row.credential))?;
-    }
+    http::check(platform.spec().credential, &credential)
+        .map_err(|error| format!("{error}: {}", row.credential))?;
     Ok(platform)
 }

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::oauth::Tokens;
+use crate::oauth::{self, Tokens};
 
 /// Most bytes of an answer that are read. Platforms answer in hundreds.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -97,6 +97,19 @@ pub enum NotifyError {
     Status(u16),
 }
 
+/// Whether a credential is of the form that the slot asks for; says nothing of whether the platform
+/// takes it.
+pub fn check(slot: CredentialSlot, credential: &SecretString) -> Result<(), SendError> {
+    let is_token = credential.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+    match slot {
+        CredentialSlot::OAuth(grant) => oauth::check(grant, credential),
+        CredentialSlot::Signature { .. } => Ok(()),
+        // A key file of another platform's.
+        _ if !is_token || credential.expose_secret().starts_with('{') => Err(SendError::Credential),
+        _ => Ok(()),
+    }
+}
+
 /// The HTTP client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("build the HTTP client")]
@@ -127,7 +140,7 @@ impl Http {
     /// Posts to a URL that is itself a secret; whether the receiver took it.
     pub async fn notify(&self, url: &SecretString, body: &Value) -> Result<(), NotifyError> {
         let url = Url::parse(url.expose_secret()).map_err(|_| SendError::Build)?;
-        if url.scheme() != "https" && !is_loopback(&url) {
+        if !is_safe(&url) {
             return Err(SendError::InClear.into());
         }
         let body = serde_json::to_vec(body).map_err(|_| SendError::Build)?;
@@ -148,6 +161,10 @@ impl Http {
         credential: &SecretString,
     ) -> Result<Response, SendError> {
         let mut parts = Parts::of(request)?;
+        // An exchange looks at it itself.
+        if !matches!(slot, CredentialSlot::OAuth(_)) {
+            check(slot, credential)?;
+        }
         let secret = credential.expose_secret();
         let (name, value) = match slot {
             CredentialSlot::OAuth(grant) => return self.exchanged(parts, grant, credential).await,
@@ -216,7 +233,7 @@ impl Http {
             builder = builder.header(name, value);
         }
         if let Some(value) = value {
-            let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Build)?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Credential)?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
@@ -456,6 +473,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_file_is_no_token() {
+        let file = SecretString::from("{\"private_key\":\"a\"}");
+        for slot in
+            [CredentialSlot::Bearer, CredentialSlot::Header("x-key"), CredentialSlot::Query("key")]
+        {
+            let request = request("https://events.example.com/in".into());
+            let sent = http().send(request, slot, &file).await;
+            assert_eq!(sent.err(), Some(SendError::Credential), "{slot:?}");
+            assert_eq!(check(slot, &token()), Ok(()));
+        }
+        let signing = CredentialSlot::Signature { timestamp: "t", signature: "s" };
+        assert_eq!(check(signing, &"two words".into()), Ok(()));
+    }
+
+    #[tokio::test]
     async fn a_signature_covers_time_and_body_and_the_key_stays_here() {
         let slot =
             CredentialSlot::Signature { timestamp: "capi-timestamp", signature: "capi-signature" };
@@ -547,6 +579,6 @@ mod tests {
         let url = "http://127.0.0.1:1/".to_owned();
         let credential = SecretString::from("a\r\nhost: b");
         let sent = http().send(request(url), CredentialSlot::Bearer, &credential).await;
-        assert_eq!(sent.err(), Some(SendError::Build));
+        assert_eq!(sent.err(), Some(SendError::Credential));
     }
 }

@@ -553,6 +553,11 @@ mod tests {
             );
             assert!(unasked.settled.is_empty());
         }
+        for error in [SendError::Credential, SendError::TokenRefused] {
+            let unasked = flight(&[1]).unasked(&accepted(0, 90), error, 1.0);
+            assert_eq!(unasked.step, Step::Blocked, "no repetition mends a credential");
+            assert!(unasked.settled.is_empty());
+        }
     }
 
     #[test]

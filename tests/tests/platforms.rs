@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use capi_tests::database::Database;
 use capi_tests::shop::{buy, customer, until_settled};
-use capi_tests::sidecar::Sidecar;
+use capi_tests::sidecar::{Sidecar, capi};
 use ring::hmac;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -133,6 +133,15 @@ async fn deliveries(shop: &Database) -> Vec<String> {
     .await
 }
 
+/// The signature that a receiver expects of a request.
+fn signature(key: &str, request: &Request) -> String {
+    let mut signed = format!("{}.", request.headers["capi-timestamp"]).into_bytes();
+    signed.extend_from_slice(&request.body);
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), &signed);
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("v1={hex}")
+}
+
 #[tokio::test]
 async fn a_webhook_gets_signed_json_and_the_key_stays_here() {
     const KEY: &str = "5f2c-key-of-the-webhook";
@@ -145,12 +154,7 @@ async fn a_webhook_gets_signed_json_and_the_key_stays_here() {
     until_settled(&shop, 30).await;
     assert_eq!(deliveries(&shop).await, ["hook delivered -"]);
     let request = receiver.of("/in").remove(0);
-    let signature = request.headers["capi-signature"].strip_prefix("v1=").expect("version 1");
-    let mut signed = format!("{}.", request.headers["capi-timestamp"]).into_bytes();
-    signed.extend_from_slice(&request.body);
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes()), &signed);
-    let made: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(signature, made);
+    assert_eq!(request.headers["capi-signature"], signature(KEY, &request));
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     let event = &body["events"][0];
     assert_eq!(event["event_name"], "Purchase");
@@ -158,6 +162,48 @@ async fn a_webhook_gets_signed_json_and_the_key_stays_here() {
     assert!(event["identity"].get("phone").is_none(), "{event}");
     let text = format!("{:?}{}{}", request.headers, event, sidecar.log());
     assert!(!text.contains(KEY), "{text}");
+}
+
+#[tokio::test]
+async fn a_test_by_hand_is_signed_and_marked_and_needs_no_code_where_nothing_counts() {
+    let receiver = Receiver::start().await;
+    let at = &receiver.endpoint;
+    let shop = shop(&[
+        ("hook", "webhook", format!(r#"{{"endpoint": "{at}/in", "tag": {{"id": "1"}}}}"#)),
+        ("tt", "tiktok", format!(r#"{{"event_source_id": "C1", "endpoint": "{at}"}}"#)),
+        ("li", "linkedin", format!(r#"{{"events": {{"Purchase": "1"}}, "endpoint": "{at}"}}"#)),
+    ])
+    .await;
+    let url = shop.url("capi");
+    let variables = [
+        ("CAPI_DATABASE_URL", url.as_str()),
+        ("HOOK_KEY", "5f2c-key"),
+        ("TT_KEY", "tt-token"),
+        ("LI_KEY", "li-token"),
+    ];
+    let test = async |arguments: &[&str]| {
+        let sent = capi(&[&["send-test"], arguments].concat(), &variables).await;
+        let said =
+            [sent.stdout, sent.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (sent.status.code(), said.concat())
+    };
+    let (code, said) = test(&["hook"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let request = receiver.of("/in").remove(0);
+    assert_eq!(request.headers["capi-signature"], signature("5f2c-key", &request));
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    assert_eq!(body["test"], "true");
+    assert!(body["events"][0]["event_id"].as_str().expect("an id").starts_with("capi-test-"));
+
+    let (code, said) = test(&["tt"]).await;
+    assert!(code == Some(2) && said.contains("--test-code"), "{said}");
+    let (code, said) = test(&["tt", "--test-code", "TEST1"]).await;
+    assert!(code == Some(0) && said.contains("delivered"), "{said}");
+    let body: Value = serde_json::from_slice(&receiver.of("/open_api")[0].body).expect("JSON");
+    assert_eq!(body["test_event_code"], "TEST1");
+    let (code, said) = test(&["li"]).await;
+    assert!(code == Some(2) && said.contains("no test mode"), "{said}");
+    assert_eq!(receiver.requests.lock().expect("no panic").len(), 2);
 }
 
 #[tokio::test]

@@ -164,7 +164,13 @@ pub(super) fn unfit(event: &Event) -> Option<Unfit> {
     Some(Unfit::Refused(Reason::new(reason?)))
 }
 
-fn wire_name(event: &Event) -> String {
+/// What purchases are told apart by, as long as Google takes it.
+pub(crate) fn transaction_id(event: &Event) -> &str {
+    cut(parts::transaction_id(event), LONGEST_TEXT)
+}
+
+/// What Google calls an event.
+pub(crate) fn wire_name(event: &Event) -> String {
     parts::wire_name(&event.event_name, NAMES)
         .map_or_else(|| parts::snake(&event.event_name), str::to_owned)
 }
@@ -205,7 +211,7 @@ fn params(event: &Event) -> Map<String, Value> {
     parts::put(&mut map, "session_id", text("ga_session_id"));
     map.insert("engagement_time_msec".into(), 1.into());
     if matches!(wire_name(event).as_str(), "purchase" | "refund") {
-        map.insert("transaction_id".into(), cut(parts::transaction_id(event), LONGEST_TEXT).into());
+        map.insert("transaction_id".into(), transaction_id(event).into());
     }
     parts::put(&mut map, "currency", parts::currency(event));
     parts::put(&mut map, "value", parts::amount(event));

@@ -241,6 +241,16 @@ impl Destination for GoogleAds {
         Some(ApiVersion { name: "v1".into(), ends: None, listing: Listing::Listed })
     }
 
+    /// Per Cloud project: `…/api/limits`, read 2026-11-24. Questions have a quota of their own, of
+    /// the same size.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(300)
+    }
+
+    fn is_about_credential(&self, reason: &str) -> bool {
+        matches!(reason, "UNAUTHENTICATED" | "PERMISSION_DENIED" | "http_401" | "http_403")
+    }
+
     fn max_age(&self, event: &Event) -> Duration {
         max_age(event)
     }
@@ -436,9 +446,10 @@ fn refusal(sent: usize, error: &Map<String, Value>, answer: &Response) -> Verdic
     let of_destination = |field: &&str| field.starts_with("destinations");
     let decision = match (status, answer.status) {
         (Some("RESOURCE_EXHAUSTED"), _) | (_, 429) => answer::throttled(reason.as_str(), answer),
-        (Some("UNAUTHENTICATED" | "PERMISSION_DENIED"), _) | (_, 401 | 403) => {
-            answer::blocked(reason.as_str())
-        }
+        // The word of the details, which stays in the summary, is one of many: the status alone
+        // says that the credential is meant.
+        (Some(word @ ("UNAUTHENTICATED" | "PERMISSION_DENIED")), _) => answer::blocked(word),
+        (_, 401 | 403) => answer::blocked(format!("http_{}", answer.status)),
         (Some("NOT_FOUND"), _) => answer::blocked(reason.as_str()),
         (Some("INTERNAL" | "UNAVAILABLE" | "DEADLINE_EXCEEDED"), _) | (_, 500..) => {
             answer::retry(reason.as_str(), answer)

@@ -169,6 +169,15 @@ impl Destination for LinkedIn {
         Some(ApiVersion { name: self.version.clone(), ends, listing })
     }
 
+    /// `…/ads-reporting/conversions-api`, read 2026-11-24.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(600)
+    }
+
+    fn is_about_credential(&self, reason: &str) -> bool {
+        matches!(reason, "http_401" | "http_403") || is_about_token(reason)
+    }
+
     fn max_age(&self, event: &Event) -> Duration {
         max_age(event)
     }
@@ -220,7 +229,7 @@ impl Destination for LinkedIn {
                     .collect();
                 answer::refuse(sent, &bad).unwrap_or_else(|| answer::invalid(sent, reason.as_str()))
             }
-            401 | 403 => answer::blocked(reason.as_str()),
+            401 | 403 if is_about_token(&reason) => answer::blocked(reason.as_str()),
             404 if body.is_object() => answer::blocked(reason.as_str()),
             426 => answer::blocked("http_426"),
             429 => answer::throttled(reason.as_str(), answer),
@@ -230,6 +239,21 @@ impl Destination for LinkedIn {
             [("code", code.map(Value::from)), ("service_error_code", service.map(Value::from))];
         answer::verdict(decision, answer.header("x-li-uuid"), &codes, answer)
     }
+}
+
+/// Codes of a token that is not taken, was revoked, or has not the right.
+fn is_about_token(code: &str) -> bool {
+    matches!(
+        code,
+        "65600"
+            | "65601"
+            | "65602"
+            | "REVOKED_ACCESS_TOKEN"
+            | "EXPIRED_ACCESS_TOKEN"
+            | "INVALID_ACCESS_TOKEN"
+            | "100"
+            | "ACCESS_DENIED"
+    )
 }
 
 /// The outcome of each element of a batch.
@@ -268,11 +292,11 @@ pub(super) fn explain(reason: &str) -> Option<&'static str> {
             "the version of LinkedIn's API has ended; set api_version to a newer one with \
              capi.alter_destination, then resume the destination"
         }
-        "65601" => {
+        "65601" | "REVOKED_ACCESS_TOKEN" => {
             "the access was revoked; grant it anew, renew the credential, then resume the \
              destination"
         }
-        "65600" | "65602" => {
+        "65600" | "65602" | "EXPIRED_ACCESS_TOKEN" | "INVALID_ACCESS_TOKEN" => {
             "the access token is not valid any more; renew the credential, then resume the \
              destination"
         }

@@ -14,19 +14,19 @@ use crate::time::Timestamp;
 use list::{PLATFORMS, Platform, Takes};
 
 mod answer;
-mod ga4;
+pub(crate) mod ga4;
 mod google;
 mod google_ads;
 mod linkedin;
 mod list;
 pub mod meta;
 mod parts;
-mod pinterest;
-mod reddit;
+pub(crate) mod pinterest;
+pub(crate) mod reddit;
 mod routing;
 mod settings;
-mod snapchat;
-mod tiktok;
+pub(crate) mod snapchat;
+pub(crate) mod tiktok;
 pub mod webhook;
 
 /// One advertising platform: what it accepts and what its answers mean.
@@ -439,6 +439,21 @@ pub fn build(platform: &str, settings: &Value) -> Result<Box<dyn Destination>, S
     Ok(routing.around((known.build)(&own)?))
 }
 
+/// What the browser's half is made of: the event as the settings of the destination shape it, and
+/// the platform's own settings. A reason where the server sends nothing, or a value that is not for
+/// the page.
+pub(crate) fn for_page(
+    platform: &str,
+    settings: &Value,
+    event: &Event,
+) -> Result<Result<(Event, Value), &'static str>, SettingsError> {
+    let known = find(platform);
+    let known =
+        known.ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })?;
+    let (routing, own) = routing::take(&tag::without(settings), known.takes)?;
+    Ok(routing.for_page(event).map(|event| (event, own)))
+}
+
 /// Oldest age at which a platform takes an event, whatever the settings; `None` for no platform.
 pub fn max_age_of(platform: &str, event: &Event) -> Option<Duration> {
     find(platform).map(|known| (known.max_age)(event))
@@ -459,6 +474,9 @@ pub fn explain(platform: &str, reason: &str) -> Option<&'static str> {
         .or_else(|| find(platform).and_then(|platform| (platform.explain)(reason)))
         .or_else(|| find(platform).and_then(|_| answer::explain(reason)))
 }
+
+/// Reasons of the HTTP client that say: another credential.
+const CREDENTIAL_REASONS: [&str; 2] = ["credential_malformed", "token_refused"];
 
 /// Reasons that are no platform's.
 const REASONS: &[(&str, &str)] = &[
@@ -504,8 +522,8 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "credential_malformed",
-        "the credential is not the JSON that docs/platforms.md describes for the platform; correct \
-         it, then resume the destination",
+        "the credential is not of the form that docs/platforms.md describes for the platform; \
+         correct it, then resume the destination",
     ),
     (
         "request_not_built",

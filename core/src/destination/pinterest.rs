@@ -33,6 +33,9 @@ const ENDPOINT: &str = "https://api.pinterest.com";
 /// Oldest event; see above.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The event of one's own.
+const CUSTOM: &str = "custom";
+
 /// Standard events, ours and Pinterest's, by its OpenAPI description. There are no others: what is
 /// not here goes as `custom`.
 const NAMES: &[(&str, &str)] = &[
@@ -102,6 +105,11 @@ pub(super) fn unfit(event: &Event) -> Option<Unfit> {
     Some(Unfit::Refused(Reason::new(reason?)))
 }
 
+/// What Pinterest calls an event.
+pub(crate) fn name(event_name: &str) -> &str {
+    parts::wire_name(event_name, NAMES).unwrap_or(CUSTOM)
+}
+
 /// Where it happened; an app says on which system it runs.
 fn action_source(event: &Event) -> Option<&'static str> {
     match event.action_source {
@@ -146,7 +154,7 @@ fn user(event: &Event) -> Map<String, Value> {
 }
 
 fn wire(event: &Event) -> Value {
-    let name = parts::wire_name(&event.event_name, NAMES).unwrap_or("custom");
+    let name = name(&event.event_name);
     let mut map = Map::new();
     map.insert("event_name".into(), name.into());
     parts::put(&mut map, "action_source", action_source(event));
@@ -202,6 +210,16 @@ impl Destination for Pinterest {
         Some(ApiVersion { name: "v5".into(), ends: None, listing: Listing::Listed })
     }
 
+    /// Calls per ad account: rate limits of conversions, `…/docs/reference/ratelimits`, read
+    /// 2026-11-24.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(5_000)
+    }
+
+    fn is_about_credential(&self, reason: &str) -> bool {
+        matches!(reason, "http_401" | "http_403") || is_about_token(reason)
+    }
+
     fn max_age(&self, event: &Event) -> Duration {
         max_age(event)
     }
@@ -229,7 +247,9 @@ impl Destination for Pinterest {
             // Nothing is known of any event: whoever was taken is dropped by its id.
             (None, 422, Some(code)) => answer::invalid(sent, code.to_string()),
             (None, 400, Some(code)) => answer::invalid(sent, code.to_string()),
-            (None, 401 | 403, Some(code)) => answer::blocked(code.to_string()),
+            (None, 401 | 403, Some(code)) if is_about_token(&code.to_string()) => {
+                answer::blocked(code.to_string())
+            }
             (None, 404, Some(code)) => answer::blocked(code.to_string()),
             (None, 429, Some(code)) => answer::throttled(code.to_string(), answer),
             (None, 500.., Some(code)) => answer::retry(code.to_string(), answer),
@@ -250,6 +270,11 @@ impl Destination for Pinterest {
         request.url.push_str("?test=true");
         Some(request)
     }
+}
+
+/// Codes of a token that is not taken, or has not the right.
+fn is_about_token(code: &str) -> bool {
+    matches!(code, "2" | "29")
 }
 
 fn counted(body: &Value) -> (&'static str, Option<Value>) {

@@ -93,7 +93,7 @@ pub(super) fn max_age(_: &Event) -> Duration {
 
 pub(super) fn unfit(event: &Event) -> Option<Unfit> {
     let user = user(event);
-    let name = parts::wire_name(&event.event_name, NAMES);
+    let name = name(&event.event_name);
     let nobody = user.keys().all(|key| key == "user_agent") && !parts::has(event, "rdt_cid");
     let reason = parts::misfit(event).or_else(|| match () {
         () if name.is_none() && event.event_name.chars().count() > LONGEST_NAME => {
@@ -106,6 +106,11 @@ pub(super) fn unfit(event: &Event) -> Option<Unfit> {
         () => None,
     });
     Some(Unfit::Refused(Reason::new(reason?)))
+}
+
+/// What Reddit calls an event; `None` where it is one of the advertiser's own.
+pub(crate) fn name(event_name: &str) -> Option<&str> {
+    parts::wire_name(event_name, NAMES)
 }
 
 fn user(event: &Event) -> Map<String, Value> {
@@ -144,7 +149,7 @@ fn wire(event: &Event) -> Value {
     };
     map.insert("action_source".into(), place.into());
     parts::put(&mut map, "event_source_url", event.facts.text("event_source_url"));
-    let kind = match parts::wire_name(&event.event_name, NAMES) {
+    let kind = match name(&event.event_name) {
         Some(name) => json!({"tracking_type": name}),
         None => json!({"tracking_type": CUSTOM, "custom_event_name": event.event_name}),
     };
@@ -184,6 +189,11 @@ impl Destination for Reddit {
     /// Reddit names no end of v3.
     fn api_version(&self) -> Option<ApiVersion> {
         Some(ApiVersion { name: "v3".into(), ends: None, listing: Listing::Listed })
+    }
+
+    /// 1,000 requests a second, of the reference; same day.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(60_000)
     }
 
     fn max_age(&self, event: &Event) -> Duration {

@@ -134,6 +134,23 @@ impl Routing {
         event
     }
 
+    /// The event as the page shall say it, or why it says nothing.
+    pub(super) fn for_page(&self, event: &Event) -> Result<Event, &'static str> {
+        if self.only.as_ref().is_some_and(|only| !only.contains(&event.event_name)) {
+            return Err("not_in_only");
+        }
+        let shaped = self.shaped(event);
+        match () {
+            // Money that goes back is no conversion, and no tag knows of it.
+            () if shaped.event_name == REFUND => Err("refund"),
+            // What an order earns is not the customer's to read, and the halves must not differ.
+            () if self.value_from.as_deref().is_some_and(|field| field != "value") => {
+                Err("value_is_the_servers")
+            }
+            () => Ok(shaped),
+        }
+    }
+
     fn judged(&self, event: &Event) -> Option<Unfit> {
         let allowed = |only: &BTreeSet<String>| only.contains(&event.event_name);
         if !self.only.as_ref().is_none_or(allowed) {
@@ -197,7 +214,7 @@ impl Destination for Routed {
     }
 
     fn is_about_credential(&self, reason: &str) -> bool {
-        self.inner.is_about_credential(reason)
+        super::CREDENTIAL_REASONS.contains(&reason) || self.inner.is_about_credential(reason)
     }
 
     fn max_age(&self, event: &Event) -> Duration {

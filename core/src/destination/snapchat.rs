@@ -87,7 +87,7 @@ pub(super) fn max_age(_: &Event) -> Duration {
 }
 
 pub(super) fn unfit(event: &Event) -> Option<Unfit> {
-    let Some(name) = parts::wire_name(&event.event_name, NAMES) else {
+    let Some(name) = name(&event.event_name) else {
         let reason = parts::misfit(event).map_or_else(
             || Unfit::Unrouted(Reason::new("no_such_event")),
             |reason| Unfit::Refused(Reason::new(reason)),
@@ -111,6 +111,11 @@ pub(super) fn unfit(event: &Event) -> Option<Unfit> {
         () => None,
     });
     Some(Unfit::Refused(Reason::new(reason?)))
+}
+
+/// What Snapchat calls an event; `None` where it has none.
+pub(crate) fn name(event_name: &str) -> Option<&str> {
+    parts::wire_name(event_name, NAMES)
 }
 
 /// Digests by their keys on the wire.
@@ -143,7 +148,7 @@ fn user(event: &Event) -> Map<String, Value> {
 
 fn wire(event: &Event) -> Value {
     let mut map = Map::new();
-    parts::put(&mut map, "event_name", parts::wire_name(&event.event_name, NAMES));
+    parts::put(&mut map, "event_name", name(&event.event_name));
     map.insert("event_time".into(), event.event_time.seconds().into());
     map.insert("event_id".into(), event.event_id.as_str().into());
     let place = match event.action_source {
@@ -199,6 +204,11 @@ impl Destination for Snapchat {
     /// Snapchat names no end of v3.
     fn api_version(&self) -> Option<ApiVersion> {
         Some(ApiVersion { name: "v3".into(), ends: None, listing: Listing::Listed })
+    }
+
+    /// 1,000 requests a second: a figure of v2; v3 names none.
+    fn requests_per_minute(&self) -> Option<u32> {
+        Some(60_000)
     }
 
     fn max_age(&self, event: &Event) -> Duration {

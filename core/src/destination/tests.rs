@@ -121,6 +121,62 @@ fn every_answer_gets_a_verdict_that_accounts_for_each_event() {
 }
 
 #[test]
+fn another_credential_lifts_every_block_that_is_about_it() {
+    let bodies = [
+        "",
+        "<html>",
+        "{}",
+        r#"{"code": 3}"#,
+        r#"{"error": {"code": 190}}"#,
+        r#"{"code": "NEW_WORD", "serviceErrorCode": 7}"#,
+        r#"{"error": {"code": 401, "details": [{"reason": "NEW_WORD"}]}}"#,
+        r#"{"error": {"code": 403, "status": "PERMISSION_DENIED", "details": [{"reason": "SERVICE_DISABLED"}]}}"#,
+    ];
+    for destination in all() {
+        let platform = destination.spec().platform;
+        let mut blocks = 0;
+        for status in [401, 403] {
+            for body in bodies {
+                let verdict = destination.verdict(&events(1), &answer(status, body.as_bytes()));
+                if let Decision::Blocked { reason } = verdict.decision {
+                    assert!(destination.is_about_credential(&reason.0), "{platform}: {reason}");
+                    assert!(explain(platform, &reason.0).is_some(), "{platform}: {reason}");
+                    blocks += 1;
+                }
+            }
+        }
+        assert!(blocks > 0, "{platform}");
+        for reason in CREDENTIAL_REASONS {
+            assert!(destination.is_about_credential(reason), "{platform}: {reason}");
+        }
+        for reason in ["http_404", "http_426", "NOT_FOUND", "request_not_built", "tls_required", ""]
+        {
+            assert!(!destination.is_about_credential(reason), "{platform}: {reason}");
+        }
+    }
+    let tiktok = build("tiktok", &settings("tiktok")).expect("settings");
+    for code in ["40001", "40104", "40105"] {
+        assert!(tiktok.is_about_credential(code), "{code}");
+    }
+}
+
+#[test]
+fn no_platform_is_asked_more_often_than_it_says() {
+    let rates: Vec<_> =
+        all().iter().filter_map(|d| Some((d.spec().platform, d.requests_per_minute()?))).collect();
+    assert_eq!(
+        rates,
+        [
+            ("google_ads", 300),
+            ("pinterest", 5_000),
+            ("snapchat", 60_000),
+            ("reddit", 60_000),
+            ("linkedin", 600),
+        ]
+    );
+}
+
+#[test]
 fn no_event_is_settled_by_an_answer_that_nobody_can_read() {
     for destination in all() {
         for status in [301, 401, 403, 404, 408, 429, 500, 502] {

@@ -129,6 +129,11 @@ pub(super) fn unfit(event: &Event) -> Option<Unfit> {
     Some(Unfit::Refused(Reason::new(reason)))
 }
 
+/// What TikTok calls an event.
+pub(crate) fn name(event_name: &str) -> &str {
+    parts::wire_name(event_name, NAMES).unwrap_or(event_name)
+}
+
 /// Digests by their keys on the wire.
 const DIGESTS: &[(&str, &str)] =
     &[("email", "email"), ("phone", "phone"), ("external_id", "external_id")];
@@ -156,7 +161,7 @@ fn user(event: &Event) -> Map<String, Value> {
 }
 
 fn wire(event: &Event) -> Value {
-    let name = parts::wire_name(&event.event_name, NAMES).unwrap_or(&event.event_name);
+    let name = name(&event.event_name);
     let mut map = Map::new();
     map.insert("event".into(), name.into());
     map.insert("event_time".into(), event.event_time.seconds().into());
@@ -223,6 +228,10 @@ impl TikTok {
 impl Destination for TikTok {
     fn spec(&self) -> &'static Spec {
         &SPEC
+    }
+
+    fn is_about_credential(&self, reason: &str) -> bool {
+        matches!(reason, "http_401" | "http_403") || reason.parse().is_ok_and(is_of_account)
     }
 
     fn max_age(&self, event: &Event) -> Duration {
