@@ -1,5 +1,5 @@
 -- Moves the rows of one week out of a default partition; null when there is nothing to move. More than
--- half a million of them stay where they are: moving them would hold up the sidecar for too long.
+-- 50,000 of them stay where they are: moving them would hold up sidecar and captures for too long.
 create or replace function capi._default_step() returns jsonb
 language plpgsql
 volatile
@@ -18,9 +18,9 @@ begin
         execute format('select min(%I) from capi.%I', stamp, t || '_default') into oldest;
         week := date_trunc('week', oldest at time zone 'UTC');
         continue when oldest is null or to_regclass(format('capi.%I', format('%s_%s', t, to_char(week, 'YYYYMMDD')))) is not null;
-        execute format('select count(*) from (select from capi.%I where %I < %L limit 500001) x',
+        execute format('select count(*) from (select from capi.%I where %I < %L limit 50001) x',
             t || '_default', stamp, (week + interval '7 days') at time zone 'UTC') into waiting;
-        continue when waiting > 500000;
+        continue when waiting > 50000;
         perform capi._partition(t, week);
         return jsonb_build_object('table', t, 'moved', waiting);
     end loop;

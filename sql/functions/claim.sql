@@ -77,7 +77,12 @@ begin
                 return;
             end if;
             b.tries := 0;
-            b.unknown := (select count(*) from capi.installation i where i.doubtful_until >= b.captured_from);
+            -- The other server knew no destination that was made since.
+            b.unknown := (
+                select count(*) from capi.installation i
+                join capi.destination d on d.destination = p_destination and d.created_at <= i.doubtful_until
+                where i.doubtful_until >= b.captured_from
+            );
         end if;
 
         at := clock_timestamp();

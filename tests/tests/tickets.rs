@@ -346,8 +346,7 @@ async fn age_does_not_expire_what_was_accepted() {
 async fn a_day_without_a_decision_is_on_record_as_undecided() {
     let stage = Stage::set(2, vec![processing()]).await;
     stage.until(STATUSES, "accepted").await;
-    let later = "update capi.batch set accepted_at = accepted_at - interval '24 hours'
-        where state = 'ready'";
+    let later = "update capi.batch set accepted_at = accepted_at - interval '24 hours'";
     stage.shop.run(later).await;
     stage.until(STATUSES, "undecided").await;
     let reasons = "select distinct status, reason from capi.delivery";
@@ -360,8 +359,7 @@ async fn a_ticket_that_the_platform_has_lost_is_on_record_as_undecided() {
     let stage = Stage::set(2, vec![processing()]).await;
     stage.until(STATUSES, "accepted").await;
     stage.desk.lock().expect("not poisoned").answers = vec![(404, json!({}))];
-    let later = "update capi.batch set accepted_at = accepted_at - interval '10 minutes'
-        where state = 'ready'";
+    let later = "update capi.batch set accepted_at = accepted_at - interval '10 minutes'";
     stage.shop.run(later).await;
     stage.until(STATUSES, "undecided").await;
     let reasons = "select distinct status, reason from capi.delivery";

@@ -221,7 +221,7 @@ async fn misspelt_names_are_answered_with_the_known_ones() {
     says(&shop.refused(track).await, "no destination named \"meta\"", "meta-eu");
     says(
         &shop.refused("select capi.untrack('shop.products')").await,
-        "is not tracked",
+        "there is no source of this name",
         "capi.sources",
     );
     let options = "consent => 'maybe'";
