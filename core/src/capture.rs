@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-use crate::consent::Consent;
+use crate::consent::{self, Consent};
 use crate::event::{ActionSource, Event, Facts, Identity};
 use crate::field;
 use crate::identity::{self, Context, DateOrder, DropReason, Form, HashedPhone, Identifier};
@@ -145,7 +145,7 @@ const LONGEST_ID: usize = 256;
 
 /// Makes an event of a row.
 pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
-    let consent = match consent(&row, options) {
+    let consent = match given_consent(&row, options) {
         Ok(Consent::Unknown) => return Captured::Waiting,
         Ok(consent) => consent,
         Err(fault) => return Captured::Fault(fault),
@@ -165,12 +165,15 @@ pub fn capture(mut row: Row, options: &Options, now: Timestamp) -> Captured {
         browser::unpack(&mut row, &mut dropped);
         event.identity = identity(&row, options, event.event_time, &mut dropped);
         event.facts = facts::facts(&row, event.event_time, &mut dropped);
+        if let Some(kinds) = row.get("consent").and_then(consent::kinds) {
+            event.facts.0.insert(consent::FACT.into(), kinds);
+        }
     }
     let refused = consent.refused();
     Captured::Event(Box::new(NewEvent { event, refused, dropped }))
 }
 
-fn consent(row: &Row, options: &Options) -> Result<Consent, Fault> {
+fn given_consent(row: &Row, options: &Options) -> Result<Consent, Fault> {
     match row.get("consent") {
         None if options.consent_not_required => Ok(Consent::Given),
         None => Ok(Consent::Unknown),

@@ -1,6 +1,11 @@
 //! Consent: given, refused or not yet known, for all destinations or for some.
+//!
+//! Google knows two kinds, `ad_user_data` and `ad_personalization`. Without the first nothing is sent
+//! to it; the second travels with the event.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 /// What the customer has said about the use of this event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +30,79 @@ pub struct NotConsent;
 /// Speaks for everybody who is not named.
 const EVERYBODY: &str = "*";
 
+/// Speaks for Google's platforms; one that is named itself counts more.
+const GOOGLE: &str = "google";
+
+/// Google's platforms.
+const OF_GOOGLE: [&str; 2] = ["google_ads", "ga4"];
+
+/// Whether Google may have the event.
+pub const AD_USER_DATA: &str = "ad_user_data";
+
+/// Whether Google may use the event to choose what the customer is shown.
+pub const AD_PERSONALIZATION: &str = "ad_personalization";
+
+/// The fact that holds Google's kinds of consent by platform, where the row tells them apart.
+pub const FACT: &str = "consent";
+
+/// What a row says to each name, Google's platforms by their own; and `*`.
+type Answers<'a> = BTreeMap<String, &'a Value>;
+
+fn answers(map: &Map<String, Value>) -> Answers<'_> {
+    let mut answers = Answers::new();
+    for (name, value) in map {
+        let name = name.trim().to_lowercase();
+        if name != GOOGLE {
+            answers.insert(name, value);
+        }
+    }
+    let google = map.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(GOOGLE));
+    for (platform, (_, value)) in
+        OF_GOOGLE.iter().flat_map(|platform| google.map(|g| (platform, g)))
+    {
+        answers.entry((*platform).to_owned()).or_insert(value);
+    }
+    answers
+}
+
+/// Yes, no or not known to a name; Google's may be an object of its two kinds.
+fn answer(name: &str, value: &Value) -> Result<Option<bool>, NotConsent> {
+    let Value::Object(kinds) = value else { return word(value) };
+    let known = |kind: &String| kind == AD_USER_DATA || kind == AD_PERSONALIZATION;
+    if !OF_GOOGLE.contains(&name) || !kinds.keys().all(known) {
+        return Err(NotConsent);
+    }
+    if let Some(personal) = kinds.get(AD_PERSONALIZATION) {
+        word(personal)?;
+    }
+    kinds.get(AD_USER_DATA).map_or(Ok(None), word)
+}
+
+/// Google's kinds of consent by platform, where a row tells them apart; they say nothing of a
+/// person. A kind that is not known is left out.
+pub fn kinds(value: &Value) -> Option<Value> {
+    let map = value.as_object()?;
+    let mut found = Map::new();
+    for (name, value) in answers(map) {
+        let Some(kinds) = value.as_object().filter(|_| OF_GOOGLE.contains(&name.as_str())) else {
+            continue;
+        };
+        let known = [AD_USER_DATA, AD_PERSONALIZATION].into_iter().filter_map(|kind| {
+            let answer = word(kinds.get(kind)?).ok().flatten()?;
+            Some((kind.to_owned(), Value::Bool(answer)))
+        });
+        found.insert(name, Value::Object(known.collect()));
+    }
+    (!found.is_empty()).then_some(Value::Object(found))
+}
+
 impl Consent {
     /// Reads a boolean, a word, null, or an object of those by platform or destination name.
     ///
     /// In an object, `"*"` speaks for those that are not named; without it they are refused. A
     /// platform whose consent is not yet known counts as refused when another one's is known:
-    /// waiting would hold back both.
+    /// waiting would hold back both. `google` speaks for `google_ads` and `ga4`, whose value may be
+    /// an object of `ad_user_data`, which decides, and `ad_personalization`.
     pub fn parse(value: &Value) -> Result<Self, NotConsent> {
         let Value::Object(map) = value else {
             return Ok(match word(value)? {
@@ -41,10 +113,9 @@ impl Consent {
         };
         let (mut given, mut refused) = (Vec::new(), Vec::new());
         let (mut known, mut others) = (false, false);
-        for (name, value) in map {
-            let answer = word(value)?;
+        for (name, value) in answers(map) {
+            let answer = answer(&name, value)?;
             known |= answer.is_some();
-            let name = name.trim().to_lowercase();
             // The mark of an exception in the outbox form; no platform or destination begins so.
             if name.starts_with('!') {
                 return Err(NotConsent);
@@ -147,5 +218,35 @@ mod tests {
         assert!(
             refuses(&one_account, "meta", "meta-eu") && !refuses(&one_account, "meta", "meta-us")
         );
+    }
+
+    #[test]
+    fn google_has_two_kinds_and_the_first_decides() {
+        let of = |value: &Value| Consent::parse(value).expect("consent").refused();
+        let both = json!({"google": {"ad_user_data": true, "ad_personalization": "denied"}});
+        assert_eq!(of(&both), ["*", "!ga4", "!google_ads"]);
+        let of_each = json!({"ad_user_data": true, "ad_personalization": false});
+        assert_eq!(kinds(&both), Some(json!({"google_ads": of_each, "ga4": of_each})));
+
+        let one = json!({"*": true, "Google": {"ad_user_data": false, "ad_personalization": true}});
+        assert_eq!(of(&one), ["ga4", "google_ads"], "no use without ad_user_data");
+        let unknown = json!({"*": true, "google": {"ad_personalization": true}});
+        assert_eq!(of(&unknown), ["ga4", "google_ads"]);
+        let own = json!({"google": false, "ga4": {"ad_user_data": "granted"}});
+        assert_eq!(of(&own), ["*", "!ga4"], "a platform's own name counts more");
+        assert_eq!(kinds(&own), Some(json!({"ga4": {"ad_user_data": true}})));
+        assert_eq!(of(&json!({"google": true})), ["*", "!ga4", "!google_ads"]);
+        assert_eq!(kinds(&json!({"google": true, "meta": true})), None);
+        assert_eq!(kinds(&json!(true)), None);
+
+        for wrong in [
+            json!({"meta": {"ad_user_data": true}}),
+            json!({"*": {"ad_user_data": true}}),
+            json!({"google": {"ad_user_data": "maybe"}}),
+            json!({"google": {"ad_user_data": true, "ad_personalization": 1}}),
+            json!({"google": {"ads": true}}),
+        ] {
+            assert_eq!(Consent::parse(&wrong), Err(NotConsent), "{wrong}");
+        }
     }
 }

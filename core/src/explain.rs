@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_where_nothing_can_be() {
         let row = row(json!({"email": "jane@example.com"}));
-        let outcome = outcome(row, &Options::default(), NOW, Some("linkedin"));
+        let outcome = outcome(row, &Options::default(), NOW, Some("microsoft"));
         assert_eq!(outcome.status, "unrouted");
     }
 

@@ -33,6 +33,12 @@ impl Timestamp {
         OffsetDateTime::from_unix_timestamp(self.seconds()).ok().map(OffsetDateTime::date)
     }
 
+    /// ISO 8601 in UTC, as far as there are digits: `2026-09-21T16:30:05.75Z`.
+    pub fn rfc3339(self) -> String {
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000);
+        moment.ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
+    }
+
     /// Microseconds from `earlier` to `self`; negative when `earlier` is later.
     pub fn micros_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -51,6 +57,7 @@ mod tests {
         }
         assert_eq!(expected.seconds(), 1_700_000_000);
         assert_eq!(Timestamp(-1).seconds(), -1);
+        assert_eq!(expected.rfc3339(), "2023-11-14T22:13:20.123456Z");
     }
 
     #[test]

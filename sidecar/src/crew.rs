@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::alert::step_to;
 use crate::config::{Credentials, Fingerprint};
+use crate::http;
 use crate::metrics::Meter;
 use crate::queue::{DestinationRow, Polled};
 use crate::retry::Rate;
@@ -305,8 +306,10 @@ pub fn ready(
     credentials: &Credentials,
 ) -> Result<Box<dyn destination::Destination>, String> {
     let platform = destination::build(&row.platform, &row.settings).map_err(|e| e.to_string())?;
-    match credentials.resolve(&row.credential) {
-        Ok(_) => Ok(platform),
-        Err(error) => Err(format!("{error}: {}", row.credential)),
-    }
+    let credential = credentials
+        .resolve(&row.credential)
+        .map_err(|error| format!("{error}: {}", row.credential))?;
+    http::check(platform.spec().credential, &credential)
+        .map_err(|error| format!("{error}: {}", row.credential))?;
+    Ok(platform)
 }

@@ -1,14 +1,18 @@
 //! The one HTTP client: timeouts, size limit, no redirects, credentials, redaction.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use capi_core::destination::{CredentialSlot, Method, Request, Response};
+use capi_core::destination::{CredentialSlot, Grant, Method, Request, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect};
+use ring::hmac;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use crate::oauth::{self, Tokens};
 
 /// Most bytes of an answer that are read. Platforms answer in hundreds.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -23,6 +27,9 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// From the start of a request to the end of its answer, all exchanges of a token included.
+    timeout: Duration,
+    tokens: Tokens,
 }
 
 /// Why a request brought no answer. Holds no URL, for one may hold a credential.
@@ -34,6 +41,15 @@ pub enum SendError {
     /// The URL is neither https nor loopback.
     #[error("refuses to send in clear to another machine")]
     InClear,
+    /// The credential is not of the form that the platform's slot asks for.
+    #[error("credential has not the form that the platform asks for")]
+    Credential,
+    /// The token endpoint refuses the credential.
+    #[error("the token endpoint refuses the credential")]
+    TokenRefused,
+    /// The token endpoint gives no token now.
+    #[error("the token endpoint gives no token")]
+    TokenUnavailable,
     /// No connection: certainly not sent.
     #[error("cannot connect")]
     Connect,
@@ -51,6 +67,9 @@ impl SendError {
         match self {
             Self::Build => "request_not_built",
             Self::InClear => "tls_required",
+            Self::Credential => "credential_malformed",
+            Self::TokenRefused => "token_refused",
+            Self::TokenUnavailable => "token_unavailable",
             Self::Connect => "connect_failed",
             Self::Timeout => "answer_timeout",
             Self::Broken => "answer_lost",
@@ -61,6 +80,7 @@ impl SendError {
     pub fn certainty(self) -> &'static str {
         match self {
             Self::Build | Self::InClear | Self::Connect => "no",
+            Self::Credential | Self::TokenRefused | Self::TokenUnavailable => "no",
             Self::Timeout | Self::Broken => "unknown",
         }
     }
@@ -75,6 +95,19 @@ pub enum NotifyError {
     /// It answered with something else than success.
     #[error("HTTP status {0}")]
     Status(u16),
+}
+
+/// Whether a credential is of the form that the slot asks for; says nothing of whether the platform
+/// takes it.
+pub fn check(slot: CredentialSlot, credential: &SecretString) -> Result<(), SendError> {
+    let is_token = credential.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+    match slot {
+        CredentialSlot::OAuth(grant) => oauth::check(grant, credential),
+        CredentialSlot::Signature { .. } => Ok(()),
+        // A key file of another platform's.
+        _ if !is_token || credential.expose_secret().starts_with('{') => Err(SendError::Credential),
+        _ => Ok(()),
+    }
 }
 
 /// The HTTP client cannot be built.
@@ -101,13 +134,13 @@ impl Http {
             .user_agent(concat!("pg_capi/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(ClientError)?;
-        Ok(Self { client })
+        Ok(Self { client, timeout, tokens: Tokens::default() })
     }
 
     /// Posts to a URL that is itself a secret; whether the receiver took it.
     pub async fn notify(&self, url: &SecretString, body: &Value) -> Result<(), NotifyError> {
         let url = Url::parse(url.expose_secret()).map_err(|_| SendError::Build)?;
-        if url.scheme() != "https" && !is_loopback(&url) {
+        if !is_safe(&url) {
             return Err(SendError::InClear.into());
         }
         let body = serde_json::to_vec(body).map_err(|_| SendError::Build)?;
@@ -127,41 +160,131 @@ impl Http {
         slot: CredentialSlot,
         credential: &SecretString,
     ) -> Result<Response, SendError> {
-        let mut url = Url::parse(&request.url).map_err(|_| SendError::Build)?;
-        if url.scheme() != "https" && !is_loopback(&url) {
-            return Err(SendError::InClear);
+        let mut parts = Parts::of(request)?;
+        // An exchange looks at it itself.
+        if !matches!(slot, CredentialSlot::OAuth(_)) {
+            check(slot, credential)?;
         }
         let secret = credential.expose_secret();
         let (name, value) = match slot {
+            CredentialSlot::OAuth(grant) => return self.exchanged(parts, grant, credential).await,
             CredentialSlot::Bearer => (AUTHORIZATION, Some(format!("Bearer {secret}"))),
             CredentialSlot::Header(name) => {
                 (HeaderName::from_static(name), Some(secret.to_owned()))
             }
             CredentialSlot::Query(name) => {
-                url.query_pairs_mut().append_pair(name, secret);
+                parts.url.query_pairs_mut().append_pair(name, secret);
                 (AUTHORIZATION, None)
             }
-        };
-        let mut builder = match request.method {
-            Method::Get => self.client.get(url),
-            Method::Post => {
-                let body = serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?;
-                self.client.post(url).header(CONTENT_TYPE, "application/json").body(body)
+            CredentialSlot::Signature { timestamp, signature } => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let now = now.as_secs().to_string();
+                let signed = sign(secret, &now, &parts.body);
+                parts.headers.push((HeaderName::from_static(timestamp), now));
+                (HeaderName::from_static(signature), Some(signed))
             }
         };
-        for (name, value) in &request.headers {
-            builder = builder.header(*name, value);
+        self.send_with(parts, name, value).await
+    }
+
+    /// Sends with a token that the credential is exchanged for. A token that the platform refuses
+    /// is renewed once; the second answer stands.
+    async fn exchanged(
+        &self,
+        parts: Parts,
+        grant: &'static Grant,
+        credential: &SecretString,
+    ) -> Result<Response, SendError> {
+        let deadline = Instant::now() + self.timeout;
+        let token = async |refused: Option<&SecretString>| {
+            let token = self.tokens.get(&self.client, grant, credential, refused);
+            timeout_at(deadline, token).await.unwrap_or(Err(SendError::TokenUnavailable))
+        };
+        let send = async |parts: Parts, token: &SecretString| {
+            let value = format!("Bearer {}", token.expose_secret());
+            let sending = self.send_with(parts, AUTHORIZATION, Some(value));
+            timeout_at(deadline, sending).await.unwrap_or(Err(SendError::Timeout))
+        };
+        let Some(first) = token(None).await? else { return Err(SendError::Credential) };
+        let answer = send(parts.clone(), &first).await?;
+        if answer.status != UNAUTHORIZED {
+            return Ok(answer);
         }
-        // As a tree the body is several times as large, and an answer may take long.
-        drop(request);
+        match token(Some(&first)).await? {
+            Some(second) => send(parts, &second).await,
+            None => Ok(answer),
+        }
+    }
+
+    async fn send_with(
+        &self,
+        parts: Parts,
+        name: HeaderName,
+        value: Option<String>,
+    ) -> Result<Response, SendError> {
+        let mut builder = match parts.method {
+            Method::Get => self.client.get(parts.url),
+            Method::Post => {
+                let builder = self.client.post(parts.url);
+                builder.header(CONTENT_TYPE, "application/json").body(parts.body)
+            }
+        };
+        for (name, value) in parts.headers {
+            builder = builder.header(name, value);
+        }
         if let Some(value) = value {
-            let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Build)?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Credential)?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
         let answer = builder.send().await.map_err(|error| classify(&error))?;
         read(answer).await
     }
+}
+
+/// The status of a token that is not taken.
+const UNAUTHORIZED: u16 = 401;
+
+/// A request as bytes. As a tree the body is several times as large, and an answer may take long.
+#[derive(Clone)]
+struct Parts {
+    method: Method,
+    url: Url,
+    headers: Vec<(HeaderName, String)>,
+    body: Vec<u8>,
+}
+
+impl Parts {
+    fn of(request: Request) -> Result<Self, SendError> {
+        let url = Url::parse(&request.url).map_err(|_| SendError::Build)?;
+        if !is_safe(&url) {
+            return Err(SendError::InClear);
+        }
+        let body = match request.method {
+            Method::Get => Vec::new(),
+            Method::Post => serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?,
+        };
+        let headers = request.headers.into_iter();
+        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value)).collect();
+        Ok(Self { method: request.method, url, headers, body })
+    }
+}
+
+/// The signature of a webhook: `v1=` and the HMAC-SHA256 in hex over time, a dot and body.
+fn sign(secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let mut context =
+        hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
+    context.update(timestamp.as_bytes());
+    context.update(b".");
+    context.update(body);
+    let tag = context.sign();
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("v1={hex}")
+}
+
+/// Whether a secret may travel to this URL.
+pub(crate) fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || is_loopback(url)
 }
 
 async fn read(mut answer: reqwest::Response) -> Result<Response, SendError> {
@@ -350,6 +473,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_file_is_no_token() {
+        let file = SecretString::from("{\"private_key\":\"a\"}");
+        for slot in
+            [CredentialSlot::Bearer, CredentialSlot::Header("x-key"), CredentialSlot::Query("key")]
+        {
+            let request = request("https://events.example.com/in".into());
+            let sent = http().send(request, slot, &file).await;
+            assert_eq!(sent.err(), Some(SendError::Credential), "{slot:?}");
+            assert_eq!(check(slot, &token()), Ok(()));
+        }
+        let signing = CredentialSlot::Signature { timestamp: "t", signature: "s" };
+        assert_eq!(check(signing, &"two words".into()), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_signature_covers_time_and_body_and_the_key_stays_here() {
+        let slot =
+            CredentialSlot::Signature { timestamp: "capi-timestamp", signature: "capi-signature" };
+        let (url, task) = server(ok("{}")).await;
+        http().send(request(url), slot, &token()).await.expect("an answer");
+        let (got, _) = task.await.expect("a request");
+        let header = |name: &str| {
+            let found = got.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+            found.trim_start_matches(": ").to_owned()
+        };
+        let timestamp = header("capi-timestamp");
+        let signature = header("capi-signature");
+        assert_eq!(signature, sign("EAAGsecret", &timestamp, b"{\"data\":[]}"));
+        assert_ne!(signature, sign("EAAGsecret", "0", b"{\"data\":[]}"));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+        assert!(now - timestamp.parse::<u64>().expect("seconds") < 60);
+        assert!(!got.contains("EAAGsecret"), "{got}");
+    }
+
+    #[test]
+    fn a_signature_is_the_hmac_that_others_make() {
+        // printf '1790000000.{}' | openssl dgst -sha256 -hmac Jefe
+        let made = "d927a7192cf1342cbb06dac01a2b72995b9dec4d36dbae00ea48c5671b3f9751";
+        assert_eq!(sign("Jefe", "1790000000", b"{}"), format!("v1={made}"));
+    }
+
+    #[tokio::test]
     async fn a_redirect_is_an_answer_and_is_not_followed() {
         let answer =
             "HTTP/1.1 307 Away\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
@@ -414,6 +579,6 @@ mod tests {
         let url = "http://127.0.0.1:1/".to_owned();
         let credential = SecretString::from("a\r\nhost: b");
         let sent = http().send(request(url), CredentialSlot::Bearer, &credential).await;
-        assert_eq!(sent.err(), Some(SendError::Build));
+        assert_eq!(sent.err(), Some(SendError::Credential));
     }
 }

@@ -15,6 +15,7 @@ pub mod fake;
 pub mod handshake;
 pub mod http;
 pub mod metrics;
+pub mod oauth;
 pub mod observe;
 pub mod queue;
 pub mod recording;

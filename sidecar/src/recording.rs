@@ -184,15 +184,32 @@ impl Flight {
         }
     }
 
+    /// Gives up events that may have arrived and that the platform would count a second time.
+    pub fn give_up(&mut self, doubled: &[i64]) {
+        self.sent.retain(|event| !doubled.contains(event));
+        let reason = || Reason::new("perhaps_delivered");
+        self.settled.extend(doubled.iter().map(|event| Settlement::refused(*event, reason())));
+    }
+
     /// The recording of a request that brought no answer.
     pub fn unanswered(self, error: SendError, draw: f64) -> Recording {
         let reason = Some(Reason::new(error.reason()));
         let recording = match error {
             // Settings or credential are at fault, and no repetition mends them.
-            SendError::Build | SendError::InClear => {
+            SendError::Build
+            | SendError::InClear
+            | SendError::Credential
+            | SendError::TokenRefused => {
                 self.recording(Step::Blocked, reason, Duration::ZERO, Health::Bad)
             }
-            SendError::Connect | SendError::Timeout | SendError::Broken => {
+            // Nothing is left to be sent again.
+            _ if self.sent.is_empty() && self.unsent.is_empty() => {
+                self.recording(Step::Each, reason, Duration::ZERO, Health::Bad)
+            }
+            SendError::Connect
+            | SendError::TokenUnavailable
+            | SendError::Timeout
+            | SendError::Broken => {
                 let due_in = retry::backoff(self.tries, None, draw);
                 self.recording(Step::Retry, reason, due_in, Health::Bad)
             }
@@ -246,10 +263,16 @@ impl Flight {
     pub fn unasked(self, accepted: &Accepted, error: SendError, draw: f64) -> Recording {
         let reason = Some(Reason::new(error.reason()));
         match error {
-            SendError::Build | SendError::InClear => {
+            SendError::Build
+            | SendError::InClear
+            | SendError::Credential
+            | SendError::TokenRefused => {
                 self.recording(Step::Blocked, reason, Duration::ZERO, Health::Bad)
             }
-            SendError::Connect | SendError::Timeout | SendError::Broken => {
+            SendError::Connect
+            | SendError::TokenUnavailable
+            | SendError::Timeout
+            | SendError::Broken => {
                 let polls = accepted.polls.saturating_add(1);
                 let due_in = retry::poll(polls, Duration::ZERO, draw);
                 self.recording(Step::Retry, reason, due_in, Health::Bad)
@@ -520,13 +543,19 @@ mod tests {
             })
             .into();
         assert_eq!(pauses, [4, 32, 128]);
-        for error in [SendError::Connect, SendError::Timeout, SendError::Broken] {
+        use SendError::{Broken, Connect, Timeout, TokenUnavailable};
+        for error in [Connect, TokenUnavailable, Timeout, Broken] {
             let unasked = flight(&[1]).unasked(&accepted(0, 90), error, 1.0);
             assert_eq!(
                 (unasked.step, unasked.due_in.as_secs()),
                 (Step::Retry, 4),
                 "no answer settles nothing"
             );
+            assert!(unasked.settled.is_empty());
+        }
+        for error in [SendError::Credential, SendError::TokenRefused] {
+            let unasked = flight(&[1]).unasked(&accepted(0, 90), error, 1.0);
+            assert_eq!(unasked.step, Step::Blocked, "no repetition mends a credential");
             assert!(unasked.settled.is_empty());
         }
     }
@@ -551,6 +580,21 @@ mod tests {
         assert!(undecided(ask(24, 200, processing())));
         assert!(undecided(flight(&[1, 2]).unaskable(&accepted(9, 24), 0.5)));
         assert_eq!(ask(48, 401, Decision::Blocked { reason: reason() }).step, Step::Blocked);
+    }
+
+    #[test]
+    fn what_may_have_arrived_and_would_count_twice_is_not_sent_again() {
+        let mut some = flight(&[1, 2, 3]);
+        some.give_up(&[1, 3]);
+        let recording = some.unanswered(SendError::Broken, 1.0);
+        let given_up = |event| Settlement::refused(event, Reason::new("perhaps_delivered"));
+        assert_eq!((recording.step, recording.again), (Step::Retry, vec![2]));
+        assert_eq!(recording.settled, [given_up(1), given_up(3)]);
+        let mut lone = flight(&[1]);
+        lone.give_up(&[1]);
+        let recording = lone.unanswered(SendError::Timeout, 1.0);
+        assert_eq!((recording.step, recording.again.len()), (Step::Each, 0));
+        assert_eq!(recording.answer, json!({"sent": "unknown"}));
     }
 
     fn any_outcome() -> impl Strategy<Value = Outcome> {

@@ -349,7 +349,7 @@ impl Worker {
         Ok(match self.tools.http.send(request, slot, &credential).await {
             Ok(answer) => {
                 let events = in_order(&claim.events, events.events);
-                let verdict = self.platform.status_verdict(&events, &answer);
+                let verdict = self.platform.status_verdict(&accepted.ticket, &events, &answer);
                 flight.asked(accepted, answer.status, verdict, draw())
             }
             Err(error) => flight.unasked(accepted, error, draw()),
@@ -383,7 +383,13 @@ impl Worker {
                 let verdict = self.platform.verdict(&sent, &answer);
                 flight.answered(answer.status, verdict, draw())
             }
-            Err(error) => flight.unanswered(error, draw()),
+            Err(error) => {
+                if error.certainty() == "unknown" {
+                    let doubled = sent.iter().filter(|event| !self.platform.drops_doubles(event));
+                    flight.give_up(&doubled.map(|event| event.id).collect::<Vec<_>>());
+                }
+                flight.unanswered(error, draw())
+            }
         })
     }
 

@@ -306,7 +306,7 @@ async fn explain_match_tells_of_one_row_as_it_would_be_captured() {
         .refused("select capi.explain_match(p, default_country => 'Nowhere') from shop.purchases p")
         .await;
     assert_eq!(refusal.code, "22023");
-    let unsent = "select distinct m.status from shop.purchases p, capi.explain_match(p, 'linkedin') m where m.field is null and p.consent";
+    let unsent = "select distinct m.status from shop.purchases p, capi.explain_match(p, 'microsoft') m where m.field is null and p.consent";
     assert_eq!(ana.column(unsent).await, ["unrouted"]);
 }
 

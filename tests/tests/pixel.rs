@@ -1,6 +1,8 @@
 //! The pixel's half: a real browser says what the server says, hostile values say nothing, and
 //! pages need no more rights than they are given.
 
+use std::collections::BTreeMap;
+
 use capi_tests::database::{Database, Session, quoted};
 use capi_tests::pages::{NONCE, Site, TEXT};
 use capi_tests::shop::{DESTINATION, captured, customer, customer_with, resume, tracked_shop};
@@ -9,26 +11,33 @@ use serde_json::{Value, json};
 /// Destinations with a browser tag: platform, settings.
 const TAGS: [(&str, &str); 8] = [
     ("meta", r#"{"pixel_id": "2222222222"}"#),
-    ("google_ads", r#"{"tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}}"#),
+    (
+        "google_ads",
+        r#"{"customer_id": "1234567890", "events": {"Purchase": "987654321"},
+            "tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}}"#,
+    ),
     ("ga4", r#"{"measurement_id": "G-ABC123"}"#),
     ("tiktok", r#"{"event_source_id": "C4ABCDEF"}"#),
-    ("pinterest", r#"{"tag": {"id": "2612345678901"}}"#),
+    ("pinterest", r#"{"ad_account_id": "549755885175", "tag": {"id": "2612345678901"}}"#),
     ("snapchat", r#"{"pixel_id": "11111111-2222-3333-4444-555555555555"}"#),
     ("reddit", r#"{"pixel_id": "a2_abcdef"}"#),
-    ("linkedin", r#"{"tag": {"id": "123456", "events": {"Purchase": "7654321"}}}"#),
+    (
+        "linkedin",
+        r#"{"events": {"Purchase": "104012"},
+            "tag": {"id": "123456", "events": {"Purchase": "7654321"}}}"#,
+    ),
 ];
 
-/// A shop that sends to a destination of every platform with a tag, named `tag-PLATFORM`. They are
-/// written into the table, since a tag needs less than a server's request.
+/// A shop with an active destination of every platform with a tag, named `tag-PLATFORM`.
 async fn shop_with_tags() -> Database {
     let shop = tracked_shop().await;
     resume(&shop).await;
     for (platform, settings) in TAGS {
         shop.run(&format!(
-            "insert into capi.destination (name, platform, settings, credential, state)
-            values ('tag-{platform}', '{platform}', '{settings}', 'NONE', 'active')"
+            "select capi.create_destination('tag-{platform}', '{platform}', '{settings}', 'NONE')"
         ))
         .await;
+        shop.run(&format!("select capi.resume('tag-{platform}')")).await;
     }
     shop
 }
@@ -119,6 +128,19 @@ async fn both_halves_say_the_same_on_every_platform() {
     );
     let request: Value = serde_json::from_str(&shop.get(&sql).await).expect("a request");
     let server = plain(&request["data"][0]);
+    // Of the others what makes two halves one: GA4 sends nothing without the browser's `_ga`.
+    let mut previews = BTreeMap::new();
+    for (platform, _) in TAGS.iter().filter(|(platform, _)| *platform != "ga4") {
+        let sql = format!(
+            "select capi.preview('tag-{platform}', p) from shop.purchases p where p.id = {order}"
+        );
+        let body: Value = serde_json::from_str(&shop.get(&sql).await).expect("a request");
+        previews.insert(*platform, body);
+    }
+    let server_says = |platform: &str, path: &str| {
+        let found = previews[platform].pointer(path);
+        found.unwrap_or_else(|| panic!("no {path} in {}", previews[platform])).clone()
+    };
 
     let meta = &seen["meta"];
     let tracked = call(meta, "fbq", &["trackSingle", "2222222222", "Purchase"]);
@@ -152,6 +174,20 @@ async fn both_halves_say_the_same_on_every_platform() {
         person
     };
     let number = order.to_string();
+    for (platform, path) in [
+        ("tiktok", "/data/0/event_id"),
+        ("pinterest", "/data/0/event_id"),
+        ("snapchat", "/data/0/event_id"),
+        ("reddit", "/data/events/0/metadata/conversion_id"),
+        ("linkedin", "/elements/0/eventId"),
+    ] {
+        assert_eq!(server_says(platform, path), json!(id), "{platform}");
+    }
+    assert_eq!(server_says("google_ads", "/events/0/transactionId"), json!(number));
+    assert_eq!(server_says("tiktok", "/data/0/event"), json!("Purchase"));
+    assert_eq!(server_says("pinterest", "/data/0/event_name"), json!("checkout"));
+    assert_eq!(server_says("snapchat", "/data/0/event_name"), json!("PURCHASE"));
+    assert_eq!(server_says("reddit", "/data/events/0/type/tracking_type"), json!("PURCHASE"));
 
     let page = &seen["tiktok"];
     assert_eq!(
@@ -509,8 +545,9 @@ async fn wrong_calls_say_what_is_wrong() {
     let c = customer(&shop).await;
     let order = order_with_items(&shop, c).await;
     shop.run(
-        "insert into capi.destination (name, platform, settings, credential, state)
-        values ('hook', 'webhook', '{}', 'NONE', 'active'), ('pin', 'pinterest', '{}', 'NONE', 'active')",
+        "select capi.create_destination('hook', 'webhook', '{\"endpoint\": \"https://a.example.com/\"}', 'NONE'),
+            capi.create_destination('pin', 'pinterest', '{\"ad_account_id\": \"1\"}', 'NONE');
+        select capi.resume('hook'), capi.resume('pin')",
     )
     .await;
     for (destination, arguments, message) in [

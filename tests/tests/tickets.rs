@@ -116,7 +116,7 @@ impl Destination for Later {
         Some(Request::get(format!("{}/status/{}", self.endpoint, ticket.0)))
     }
 
-    fn status_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
+    fn status_verdict(&self, _ticket: &Ticket, events: &[Event], answer: &Response) -> Verdict {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if answer.status == 401 {
             return verdict(Decision::Blocked { reason: Reason::new("token") });

@@ -11,8 +11,23 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::pixel::tag;
 use crate::time::Timestamp;
+use list::{PLATFORMS, Platform, Takes};
 
+mod answer;
+pub(crate) mod ga4;
+mod google;
+mod google_ads;
+mod linkedin;
+mod list;
 pub mod meta;
+mod parts;
+pub(crate) mod pinterest;
+pub(crate) mod reddit;
+mod routing;
+mod settings;
+pub(crate) mod snapchat;
+pub(crate) mod tiktok;
+pub mod webhook;
 
 /// One advertising platform: what it accepts and what its answers mean.
 ///
@@ -57,8 +72,27 @@ pub trait Destination: Send + Sync {
     }
 
     /// Reads the answer to [`Destination::status_request`]. `events` are those of the accepted
-    /// request, in its order. [`Decision::Accepted`] means: ask again later, with the new ticket.
-    fn status_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
+    /// request, in its order. [`Decision::Accepted`] means: ask again later, with its ticket, which
+    /// may be the same.
+    fn status_verdict(&self, _ticket: &Ticket, events: &[Event], answer: &Response) -> Verdict {
+        self.verdict(events, answer)
+    }
+
+    /// Whether the platform drops a second copy of this event. One that does not is never sent
+    /// again when it may have arrived.
+    fn drops_doubles(&self, _event: &Event) -> bool {
+        true
+    }
+
+    /// The first request of [`Destination::plan`] in the platform's test mode, where nothing counts
+    /// or everything is marked as a test; `None` where the platform has no such mode, needs a
+    /// `code` and got none, or no event is fit.
+    fn test_request(&self, _events: &[Event], _code: Option<&str>) -> Option<Request> {
+        None
+    }
+
+    /// Reads the answer to [`Destination::test_request`]; there is nothing to ask for later.
+    fn test_verdict(&self, events: &[Event], answer: &Response) -> Verdict {
         self.verdict(events, answer)
     }
 }
@@ -155,6 +189,24 @@ pub enum CredentialSlot {
     Header(&'static str),
     /// A query parameter of this name.
     Query(&'static str),
+    /// Does not travel: it is the key of an HMAC-SHA256 over time and body.
+    Signature {
+        /// Header with the time of signing, in seconds since 1970.
+        timestamp: &'static str,
+        /// Header with `v1=` and the signature in hex.
+        signature: &'static str,
+    },
+    /// Does not travel: it is JSON, for which a token endpoint gives the token of a Bearer header.
+    OAuth(&'static Grant),
+}
+
+/// Where tokens come from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The token endpoint, unless the credential names one as `token_uri`.
+    pub endpoint: &'static str,
+    /// The scope that a service account asks for; `None` where the platform has no such accounts.
+    pub scope: Option<&'static str>,
 }
 
 /// How a request goes out.
@@ -201,6 +253,32 @@ pub struct Plan {
     pub requests: Vec<Request>,
     /// Events that can never be sent, by position.
     pub unfit: Vec<(usize, Unfit)>,
+}
+
+impl Plan {
+    /// Fit events in requests of up to `limit`, each of which `request` makes of events and their
+    /// positions.
+    fn of(
+        events: &[Event],
+        limit: usize,
+        unfit: impl Fn(&Event) -> Option<Unfit>,
+        request: impl Fn(&[&Event], Vec<usize>) -> Request,
+    ) -> Self {
+        let mut plan = Self::default();
+        let mut fit = Vec::with_capacity(events.len());
+        for (at, event) in events.iter().enumerate() {
+            match unfit(event) {
+                Some(unfit) => plan.unfit.push((at, unfit)),
+                None => fit.push(at),
+            }
+        }
+        let part = |places: &[usize]| {
+            let part: Vec<&Event> = places.iter().map(|&at| &events[at]).collect();
+            request(&part, places.to_vec())
+        };
+        plan.requests = fit.chunks(limit).map(part).collect();
+        plan
+    }
 }
 
 /// Why an event can never be sent.
@@ -357,7 +435,23 @@ pub fn build(platform: &str, settings: &Value) -> Result<Box<dyn Destination>, S
     let known =
         known.ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })?;
     tag::check(settings)?;
-    (known.build)(&tag::without(settings))
+    let (routing, own) = routing::take(&tag::without(settings), known.takes)?;
+    Ok(routing.around((known.build)(&own)?))
+}
+
+/// What the browser's half is made of: the event as the settings of the destination shape it, and
+/// the platform's own settings. A reason where the server sends nothing, or a value that is not for
+/// the page.
+pub(crate) fn for_page(
+    platform: &str,
+    settings: &Value,
+    event: &Event,
+) -> Result<Result<(Event, Value), &'static str>, SettingsError> {
+    let known = find(platform);
+    let known =
+        known.ok_or_else(|| SettingsError::UnknownPlatform { known: platforms().join(", ") })?;
+    let (routing, own) = routing::take(&tag::without(settings), known.takes)?;
+    Ok(routing.for_page(event).map(|event| (event, own)))
 }
 
 /// Oldest age at which a platform takes an event, whatever the settings; `None` for no platform.
@@ -367,7 +461,8 @@ pub fn max_age_of(platform: &str, event: &Event) -> Option<Duration> {
 
 /// Why a platform can never take an event, whatever the settings; see [`Destination::unfit`].
 pub fn unfit_of(platform: &str, event: &Event) -> Option<Unfit> {
-    find(platform).and_then(|known| (known.unfit)(event))
+    let known = find(platform)?;
+    routing::unfit(known.takes, event).or_else(|| (known.unfit)(event))
 }
 
 /// What the reason of a receipt or batch means, in one sentence with the way out; `None` for a
@@ -375,8 +470,13 @@ pub fn unfit_of(platform: &str, event: &Event) -> Option<Unfit> {
 /// of this program, such as `missing_currency`.
 pub fn explain(platform: &str, reason: &str) -> Option<&'static str> {
     let known = REASONS.iter().find(|(known, _)| *known == reason).map(|(_, text)| *text);
-    known.or_else(|| find(platform).and_then(|platform| (platform.explain)(reason)))
+    known
+        .or_else(|| find(platform).and_then(|platform| (platform.explain)(reason)))
+        .or_else(|| find(platform).and_then(|_| answer::explain(reason)))
 }
+
+/// Reasons of the HTTP client that say: another credential.
+const CREDENTIAL_REASONS: [&str; 2] = ["credential_malformed", "token_refused"];
 
 /// Reasons that are no platform's.
 const REASONS: &[(&str, &str)] = &[
@@ -386,6 +486,45 @@ const REASONS: &[(&str, &str)] = &[
          up, and do not change its event_time",
     ),
     ("consent_refused", "the customer has refused; nothing is to be done"),
+    (
+        "no_refunds",
+        "the platform has no refunds; nothing is to be done, or map Refund to a name of your own \
+         with the setting events",
+    ),
+    (
+        "no_limited_use",
+        "the event may be used in a limited way only, by data_processing_options or opt_out, and \
+         the platform has no word for that; nothing is to be done",
+    ),
+    ("not_in_only", "the setting only of the destination does not name the event"),
+    (
+        "no_event_mapping",
+        "the platform knows events by ids that are made there; add event_name and id to the \
+         setting events of the destination",
+    ),
+    (
+        "no_such_event",
+        "the platform has no such event and takes no names of one's own; map it to one of its \
+         events with the setting events",
+    ),
+    (
+        "perhaps_delivered",
+        "the connection broke before the answer, so the platform may have the event; it would \
+         count a second copy, so the event is not sent again",
+    ),
+    (
+        "token_refused",
+        "the token endpoint refuses the credential; renew it, then resume the destination",
+    ),
+    (
+        "token_unavailable",
+        "the token endpoint could not be reached or did not answer; the events go again",
+    ),
+    (
+        "credential_malformed",
+        "the credential is not of the form that docs/platforms.md describes for the platform; \
+         correct it, then resume the destination",
+    ),
     (
         "request_not_built",
         "no request could be made of settings and credential; correct them, then resume the \
@@ -437,23 +576,6 @@ pub fn platforms() -> Vec<&'static str> {
     PLATFORMS.iter().map(|known| known.name).collect()
 }
 
-struct Platform {
-    name: &'static str,
-    build: fn(&Value) -> Result<Box<dyn Destination>, SettingsError>,
-    max_age: fn(&Event) -> Duration,
-    unfit: fn(&Event) -> Option<Unfit>,
-    explain: fn(&str) -> Option<&'static str>,
-}
-
-/// Every platform that this build can send to.
-const PLATFORMS: &[Platform] = &[Platform {
-    name: "meta",
-    build: meta::build,
-    max_age: meta::max_age,
-    unfit: meta::unfit,
-    explain: meta::explain,
-}];
-
 fn find(platform: &str) -> Option<&'static Platform> {
     PLATFORMS.iter().find(|known| known.name == platform)
 }
@@ -487,159 +609,4 @@ pub fn expired(destination: &dyn Destination, event: &Event, now: Timestamp) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{ActionSource, Facts, Identity};
-    use crate::hash::Digest;
-    use crate::money::{Amount, Currency};
-    use serde_json::json;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    /// Settings that every platform's `build` takes; a new platform adds its line.
-    fn settings(platform: &str) -> Value {
-        match platform {
-            "meta" => json!({"pixel_id": "1234567890"}),
-            _ => panic!("{platform} has no sample settings"),
-        }
-    }
-
-    fn all() -> Vec<Box<dyn Destination>> {
-        platforms()
-            .into_iter()
-            .map(|name| build(name, &settings(name)).expect("sample settings are settings"))
-            .collect()
-    }
-
-    fn events(count: i64) -> Vec<Event> {
-        (1..=count)
-            .map(|id| Event {
-                id,
-                event_name: "Purchase".into(),
-                event_id: format!("order-{id}"),
-                event_time: Timestamp(1_790_000_000_000_000),
-                action_source: ActionSource::Website,
-                value: Some(Amount::parse("12.50").expect("an amount")),
-                currency: Some(Currency::parse("EUR").expect("a currency")),
-                identity: Identity(BTreeMap::from([("email".into(), vec![Digest::of("x")])])),
-                facts: Facts(
-                    json!({"event_source_url": "https://shop.example.com/thanks",
-                           "client_user_agent": "Mozilla/5.0"})
-                    .as_object()
-                    .expect("an object")
-                    .clone(),
-                ),
-            })
-            .collect()
-    }
-
-    fn answer(status: u16, body: &[u8]) -> Response {
-        Response { status, headers: Vec::new(), body: body.to_vec() }
-    }
-
-    #[test]
-    fn names_are_unique_and_every_platform_has_its_page() {
-        let names: BTreeSet<_> = platforms().into_iter().collect();
-        assert_eq!(names.len(), platforms().len());
-        for destination in all() {
-            let spec = destination.spec();
-            assert!(names.contains(spec.platform), "{}", spec.platform);
-            assert!(spec.batch_limit > 0);
-            assert!(spec.documentation.starts_with("https://"));
-        }
-    }
-
-    #[test]
-    fn an_unknown_platform_is_refused_with_the_known_ones() {
-        let error = build("myspace", &json!({})).err().expect("no such platform").to_string();
-        assert!(error.contains("meta") && !error.contains("myspace"), "{error}");
-    }
-
-    #[test]
-    fn a_plan_holds_every_event_exactly_once() {
-        for destination in all() {
-            let limit = destination.spec().batch_limit;
-            let mut events = events(i64::try_from(limit).expect("a limit") + 3);
-            events[1].event_name = "Purchase".into();
-            events[1].value = None;
-            let plan = destination.plan(&events);
-            let mut seen: Vec<usize> = plan.unfit.iter().map(|(index, _)| *index).collect();
-            for request in &plan.requests {
-                assert!(request.events.len() <= limit && !request.events.is_empty());
-                seen.extend(&request.events);
-            }
-            seen.sort_unstable();
-            assert_eq!(seen, (0..events.len()).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn every_answer_gets_a_verdict_that_accounts_for_each_event() {
-        for destination in all() {
-            for count in [1, 2, 7] {
-                let events = events(count);
-                for status in [200, 204, 302, 400, 401, 403, 404, 413, 429, 500, 503] {
-                    for body in [
-                        &b""[..],
-                        b"{}",
-                        b"null",
-                        b"[1]",
-                        b"<html>",
-                        b"\xff\xfe{",
-                        b"{\"error\":7}",
-                    ] {
-                        let verdict = destination.verdict(&events, &answer(status, body));
-                        match verdict.decision {
-                            Decision::Each(outcomes) => assert_eq!(outcomes.len(), events.len()),
-                            Decision::Retry { .. }
-                            | Decision::Wait { .. }
-                            | Decision::Split { .. }
-                            | Decision::Blocked { .. }
-                            | Decision::Accepted { .. } => {}
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_event_is_settled_by_an_answer_that_nobody_can_read() {
-        for destination in all() {
-            for status in [301, 401, 403, 404, 408, 429, 500, 502] {
-                let verdict = destination.verdict(&events(1), &answer(status, b"<html>"));
-                assert!(
-                    !matches!(verdict.decision, Decision::Each(_) | Decision::Split { .. }),
-                    "{} {status}",
-                    destination.spec().platform
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn an_event_on_the_edge_of_its_age_is_still_sent() {
-        for destination in all() {
-            let event = &events(1)[0];
-            let age = i64::try_from(destination.max_age(event).as_micros()).expect("an age");
-            let edge = Timestamp(event.event_time.0 + age);
-            assert!(!expired(&*destination, event, edge));
-            assert!(expired(&*destination, event, Timestamp(edge.0 + 1)));
-        }
-    }
-
-    #[test]
-    fn debug_of_an_answer_shows_no_body() {
-        let shown = format!("{:?}", answer(400, b"jane@example.com"));
-        assert!(!shown.contains("jane"), "{shown}");
-    }
-
-    #[test]
-    fn retry_after_is_read_in_seconds() {
-        let mut answer = answer(429, b"");
-        assert_eq!(answer.retry_after(), None);
-        answer.headers.push(("retry-after".into(), " 17 ".into()));
-        assert_eq!(answer.retry_after(), Some(Duration::from_secs(17)));
-        answer.headers[0].1 = "Wed, 21 Oct 2026 07:28:00 GMT".into();
-        assert_eq!(answer.retry_after(), None);
-    }
-}
+mod tests;

@@ -5,9 +5,10 @@
 //! beside the browser's, so only a purchase is fired.
 
 use super::gtag::{self, LOADER, STUB};
-use super::parts::{currency, items, object, transaction_id, value};
+use super::parts::{currency, items, object, value};
 use super::tag::Tag;
 use super::{Half, Silent};
+use crate::destination::ga4;
 use crate::event::Event;
 
 const ITEM: &[(&str, &str)] = &[
@@ -20,12 +21,12 @@ const ITEM: &[(&str, &str)] = &[
 ];
 
 pub(super) fn half(event: &Event, tag: &Tag) -> Result<Half, Silent> {
-    if event.event_name != "Purchase" {
+    if ga4::wire_name(event) != "purchase" {
         return Err("only_purchases_are_deduplicated");
     }
     let data = object([
         ("send_to", Some(tag.id.as_str().into())),
-        ("transaction_id", transaction_id(event)),
+        ("transaction_id", Some(ga4::transaction_id(event).into())),
         ("value", value(event)),
         ("currency", currency(event)),
         ("items", items(event, ITEM)),

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::capture::{Captured, NewEvent, Options, Row, capture};
 use crate::consent::refuses;
-use crate::destination::SettingsError;
+use crate::destination::{self, SettingsError};
 use crate::event::{ActionSource, Event};
 use crate::time::Timestamp;
 use script::{Call, attribute, literal};
@@ -133,7 +133,7 @@ pub fn snippet(
     now: Timestamp,
     page: &Page,
 ) -> Result<String, PixelError> {
-    let (build, tag) = find(account)?;
+    let (build, mut tag) = find(account)?;
     check(page)?;
     let NewEvent { event, refused, .. } = match capture(row, options, now) {
         Captured::Event(event) => *event,
@@ -145,9 +145,14 @@ pub fn snippet(
     if refuses(&refused, account.platform, account.name) {
         return Ok(silence("consent_refused"));
     }
-    let half =
-        not_here(&event, account.platform, now, page).map_or_else(|| build(&event, &tag), Err);
-    Ok(match half {
+    let made = match destination::for_page(account.platform, account.settings, &event)? {
+        Ok((shaped, own)) => {
+            tag.shape(&event.event_name, &shaped.event_name, own);
+            not_here(&shaped, account.platform, now, page).map_or_else(|| build(&shaped, &tag), Err)
+        }
+        Err(reason) => Err(reason),
+    };
+    Ok(match made {
         Ok(half) => render(&half, page),
         Err(reason) => silence(reason),
     })

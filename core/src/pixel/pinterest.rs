@@ -9,7 +9,7 @@ use super::parts::{currency, digest, items, listed, object, quantity, text, valu
 use super::script::Call;
 use super::tag::Tag;
 use super::{Half, Silent};
-use crate::destination::meta::STANDARD_EVENTS;
+use crate::destination::pinterest;
 use crate::event::Event;
 
 const STUB: &str = "if(!w.pintrk){var f=w.pintrk=function(){f.queue.push(\
@@ -17,14 +17,17 @@ const STUB: &str = "if(!w.pintrk){var f=w.pintrk=function(){f.queue.push(\
 
 const LOADER: &str = "https://s.pinimg.com/ct/core.js";
 
-/// The tag's events that are the server's by another name. Names of the shop's own are `custom`.
+/// The server's names and the tag's, which has fewer. Names of the shop's own are `custom`.
 const NAMES: &[(&str, &str)] = &[
-    ("Purchase", "checkout"),
-    ("AddToCart", "addtocart"),
-    ("Lead", "lead"),
-    ("CompleteRegistration", "signup"),
-    ("Search", "search"),
-    ("PageView", "pagevisit"),
+    ("checkout", "checkout"),
+    ("add_to_cart", "addtocart"),
+    ("lead", "lead"),
+    ("signup", "signup"),
+    ("search", "search"),
+    ("page_visit", "pagevisit"),
+    ("view_category", "viewcategory"),
+    ("watch_video", "watchvideo"),
+    ("custom", "custom"),
 ];
 
 const ITEM: &[(&str, &str)] = &[
@@ -38,8 +41,7 @@ const ITEM: &[(&str, &str)] = &[
 
 pub(super) fn half(event: &Event, tag: &Tag) -> Result<Half, Silent> {
     let name = event.event_name.as_str();
-    let custom = || (!STANDARD_EVENTS.contains(&name)).then_some("custom");
-    let name = tag.event(name).or_else(|| listed(NAMES, name)).or_else(custom);
+    let name = tag.event(name).or_else(|| listed(NAMES, pinterest::name(name)));
     let name = name.ok_or("unmapped_event")?;
     let own = |identifier| digest(event, identifier, "pinterest");
     let person = object([("em", own("email")), ("external_id", own("external_id"))]);

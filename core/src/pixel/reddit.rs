@@ -9,6 +9,7 @@ use super::parts::{currency, digest, items, listed, object, quantity, value};
 use super::script::Call;
 use super::tag::Tag;
 use super::{Half, Silent};
+use crate::destination::reddit;
 use crate::event::Event;
 
 const STUB: &str = "if(!w.rdt){var f=w.rdt=function(){f.sendEvent?f.sendEvent.apply(f,arguments):\
@@ -16,16 +17,16 @@ const STUB: &str = "if(!w.rdt){var f=w.rdt=function(){f.sendEvent?f.sendEvent.ap
 
 const LOADER: &str = "https://www.redditstatic.com/ads/pixel.js";
 
-/// Everything else is an event of the shop's own.
+/// The server's names and the pixel's. Everything else is an event of the shop's own.
 const NAMES: &[(&str, &str)] = &[
-    ("Purchase", "Purchase"),
-    ("Lead", "Lead"),
-    ("AddToCart", "AddToCart"),
-    ("AddToWishlist", "AddToWishlist"),
-    ("ViewContent", "ViewContent"),
-    ("CompleteRegistration", "SignUp"),
-    ("Search", "Search"),
-    ("PageView", "PageVisit"),
+    ("PURCHASE", "Purchase"),
+    ("LEAD", "Lead"),
+    ("ADD_TO_CART", "AddToCart"),
+    ("ADD_TO_WISHLIST", "AddToWishlist"),
+    ("VIEW_CONTENT", "ViewContent"),
+    ("SIGN_UP", "SignUp"),
+    ("SEARCH", "Search"),
+    ("PAGE_VISIT", "PageVisit"),
 ];
 
 const ITEM: &[(&str, &str)] = &[("id", "id"), ("name", "title"), ("category", "category")];
@@ -40,7 +41,7 @@ pub(super) fn half(event: &Event, tag: &Tag) -> Result<Half, Silent> {
         ("useDecimalCurrencyValues", Some(true.into())),
     ]);
     let name = event.event_name.as_str();
-    let name = tag.event(name).or_else(|| listed(NAMES, name));
+    let name = tag.event(name).or_else(|| listed(NAMES, reddit::name(name)?));
     let own_name = name.is_none().then(|| event.event_name.as_str().into());
     let data = object([
         ("conversionId", Some(event.event_id.as_str().into())),

@@ -5,10 +5,11 @@
 
 use serde_json::Value;
 
-use super::parts::{currency, digest, item_ids, listed, object, quantity, text, value};
+use super::parts::{currency, digest, item_ids, object, quantity, text, value};
 use super::script::Call;
 use super::tag::Tag;
 use super::{Half, Silent};
+use crate::destination::snapchat;
 use crate::event::Event;
 
 const STUB: &str = "if(!w.snaptr){var f=w.snaptr=function(){f.handleRequest?\
@@ -16,24 +17,10 @@ const STUB: &str = "if(!w.snaptr){var f=w.snaptr=function(){f.handleRequest?\
 
 const LOADER: &str = "https://sc-static.net/scevent.min.js";
 
-/// Snap has no lead; the setting `tag` may name one of its `CUSTOM_EVENT_1` to `_5`.
-const NAMES: &[(&str, &str)] = &[
-    ("Purchase", "PURCHASE"),
-    ("AddToCart", "ADD_CART"),
-    ("InitiateCheckout", "START_CHECKOUT"),
-    ("ViewContent", "VIEW_CONTENT"),
-    ("CompleteRegistration", "SIGN_UP"),
-    ("Subscribe", "SUBSCRIBE"),
-    ("StartTrial", "START_TRIAL"),
-    ("AddPaymentInfo", "ADD_BILLING"),
-    ("AddToWishlist", "ADD_TO_WISHLIST"),
-    ("Search", "SEARCH"),
-    ("PageView", "PAGE_VIEW"),
-];
-
 pub(super) fn half(event: &Event, tag: &Tag) -> Result<Half, Silent> {
     let name = event.event_name.as_str();
-    let name = tag.event(name).or_else(|| listed(NAMES, name)).ok_or("unmapped_event")?;
+    // Snap has no lead, for one: the settings `events` or `tag` may name one of its own.
+    let name = tag.event(name).or_else(|| snapchat::name(name)).ok_or("unmapped_event")?;
     let own = |identifier| digest(event, identifier, "snapchat");
     let person =
         object([("user_hashed_email", own("email")), ("user_hashed_phone_number", own("phone"))]);

@@ -32,7 +32,7 @@ const LONGEST: usize = 64;
 pub(super) struct Tag {
     /// The vendor's id of it: letters, digits, dashes and underscores.
     pub(super) id: String,
-    /// The destination's settings, without [`KEY`].
+    /// The platform's own settings.
     pub(super) settings: Value,
     events: BTreeMap<String, String>,
 }
@@ -63,6 +63,14 @@ impl Tag {
             events: events.collect(),
             settings: without(settings).into_owned(),
         })
+    }
+
+    /// Goes on with the platform's own settings and with an event that they call otherwise.
+    pub(super) fn shape(&mut self, from: &str, to: &str, settings: Value) {
+        self.settings = settings;
+        if let Some(name) = self.events.get(from).cloned() {
+            self.events.insert(to.to_owned(), name);
+        }
     }
 
     /// What an event is called in the tag, if the settings say so.

@@ -200,6 +200,196 @@ fn limited_data_use_is_told_to_metas_pixel_first() {
     assert!(off.contains("fbq(\"dataProcessingOptions\",[]);"), "{off}");
 }
 
+/// Settings with which both halves are made, and the event that is named anew for the platforms that
+/// take names.
+fn both(platform: &str) -> Value {
+    let (own, named) = match platform {
+        "google_ads" => (
+            json!({"customer_id": "1", "events": {"Purchase": "2", "Lead": "3"},
+                "tag": {"id": "AW-1", "events": {"Purchase": "AbC", "Lead": "DeF"}}}),
+            false,
+        ),
+        "linkedin" => (
+            json!({"events": {"Purchase": "2", "Lead": "3"},
+                "tag": {"id": "1", "events": {"Purchase": "5", "Lead": "6"}}}),
+            false,
+        ),
+        "pinterest" => (json!({"ad_account_id": "1", "tag": {"id": "2"}}), true),
+        other => (settings(other), true),
+    };
+    let mut all = own;
+    if named {
+        all["events"] = json!({"OrderPlaced": "Purchase"});
+    }
+    all
+}
+
+/// Name, id, value and currency as the server sends them, or why it does not.
+fn server_says(platform: &str, settings: &Value, event: &Event) -> Option<[String; 4]> {
+    let built = destination::build(platform, settings).expect("settings");
+    let body = built.plan(std::slice::from_ref(event)).requests.pop()?.body;
+    let paths = match platform {
+        "meta" | "pinterest" | "snapchat" => [
+            "/data/0/event_name",
+            "/data/0/event_id",
+            "/data/0/custom_data/value",
+            "/data/0/custom_data/currency",
+        ],
+        "tiktok" => [
+            "/data/0/event",
+            "/data/0/event_id",
+            "/data/0/properties/value",
+            "/data/0/properties/currency",
+        ],
+        "ga4" => [
+            "/events/0/name",
+            "/events/0/params/transaction_id",
+            "/events/0/params/value",
+            "/events/0/params/currency",
+        ],
+        "google_ads" => {
+            ["", "/events/0/transactionId", "/events/0/conversionValue", "/events/0/currency"]
+        }
+        "reddit" => [
+            "/data/events/0/type/tracking_type",
+            "/data/events/0/metadata/conversion_id",
+            "/data/events/0/metadata/value",
+            "/data/events/0/metadata/currency",
+        ],
+        "linkedin" => [
+            "",
+            "/elements/0/eventId",
+            "/elements/0/conversionValue/amount",
+            "/elements/0/conversionValue/currencyCode",
+        ],
+        other => panic!("{other}"),
+    };
+    let mut said = paths.map(|path| text_at(&body, path));
+    if said[0] == "CUSTOM" {
+        said[0] += &text_at(&body, "/data/events/0/type/custom_event_name");
+    }
+    Some(said)
+}
+
+/// The same as the page says it, or why it does not.
+fn page_says(platform: &str, settings: &Value, event: &Event) -> Result<[String; 4], Silent> {
+    let account = Account { name: "shop", platform, settings };
+    let (build, mut tag) = find(account).expect("a tag");
+    let (shaped, own) = destination::for_page(platform, settings, event).expect("settings")?;
+    tag.shape(&event.event_name, &shaped.event_name, own);
+    let call = Value::Array(build(&shaped, &tag)?.calls.pop().expect("a call").arguments);
+    let paths = match platform {
+        "meta" => ["/2", "/4/eventID", "/3/value", "/3/currency"],
+        "tiktok" => ["/0", "/2/event_id", "/1/value", "/1/currency"],
+        "ga4" => ["/1", "/2/transaction_id", "/2/value", "/2/currency"],
+        "google_ads" => ["", "/2/transaction_id", "/2/value", "/2/currency"],
+        "pinterest" => ["/1", "/2/event_id", "/2/value", "/2/currency"],
+        "snapchat" => ["/1", "/2/client_dedup_id", "/2/price", "/2/currency"],
+        "reddit" => ["/1", "/2/conversionId", "/2/value", "/2/currency"],
+        "linkedin" => ["", "/1/event_id", "/1/conversion_value", "/1/currency"],
+        other => panic!("{other}"),
+    };
+    let mut said = paths.map(|path| text_at(&call, path));
+    if said[0] == "Custom" {
+        said[0] += &text_at(&call, "/2/customEventName");
+    }
+    Ok(said)
+}
+
+/// A text or number at a place, as text.
+fn text_at(value: &Value, path: &str) -> String {
+    match value.pointer(path) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn both_halves_have_one_name_id_value_and_currency() {
+    // Vendors write the names of their tags with other case and underscores than those of their APIs.
+    let folded = |name: &str| name.replace('_', "").to_lowercase();
+    let names = [
+        "Purchase",
+        "OrderPlaced",
+        "Lead",
+        "AddToCart",
+        "AddToWishlist",
+        "CompleteRegistration",
+        "ViewContent",
+        "InitiateCheckout",
+        "PageView",
+        "Search",
+        "Subscribe",
+        "StartTrial",
+        "AddPaymentInfo",
+        "ViewCategory",
+        "QuizDone",
+        "checkout",
+        "PURCHASE",
+        "CUSTOM_EVENT_2",
+    ];
+    for platform in platforms() {
+        let settings = both(platform);
+        let mut fired = Vec::new();
+        for name in names {
+            for order_id in [json!("42"), json!("4".repeat(101)), json!(null)] {
+                let changes = json!({"event_name": name, "order_id": order_id,
+                    "ga_client_id": "1098115397.1789900000"});
+                let row = with(changes);
+                let Captured::Event(captured) = capture(row, &Options::default(), NOW) else {
+                    panic!("{name} is an event")
+                };
+                let event = captured.event;
+                let Ok(page) = page_says(platform, &settings, &event) else { continue };
+                let server = server_says(platform, &settings, &event);
+                let server = server.unwrap_or_else(|| panic!("{platform}: {name} not sent"));
+                assert_eq!(folded(&page[0]), folded(&server[0]), "{platform}: {name}");
+                assert_eq!(page[1..], server[1..], "{platform}: {name}");
+                assert_eq!(page[2..], ["129.90", "EUR"], "{platform}: {name}");
+                let google = matches!(platform, "ga4" | "google_ads");
+                let id = match &order_id {
+                    Value::String(id) if google => id.as_str(),
+                    _ => "order-42",
+                };
+                assert!(!page[1].is_empty() && id.starts_with(&page[1]), "{platform}: {name}");
+                fired.push(name);
+            }
+        }
+        assert!(fired.contains(&"Purchase"), "{platform}");
+        let takes_names = !matches!(platform, "google_ads" | "linkedin");
+        assert_eq!(fired.contains(&"OrderPlaced"), takes_names, "{platform}");
+    }
+}
+
+#[test]
+fn what_the_settings_keep_from_the_server_is_not_on_the_page() {
+    let made = |more: Value, name: &str| {
+        let mut settings = settings("tiktok");
+        let (Value::Object(all), Value::Object(more)) = (&mut settings, more) else {
+            panic!("objects expected")
+        };
+        all.extend(more);
+        let account = Account { name: "s", platform: "tiktok", settings: &settings };
+        let row = with(json!({"event_name": name}));
+        snippet(account, row, &Options::default(), NOW, &page()).expect("a snippet")
+    };
+    let silent = |reason: &str| format!("<!-- pg_capi fires nothing: {reason} -->");
+    assert_eq!(made(json!({"only": ["Lead"]}), "Purchase"), silent("not_in_only"));
+    assert_eq!(made(json!({}), "Refund"), silent("refund"));
+    assert_eq!(
+        made(json!({"value_from": "net_revenue"}), "Purchase"),
+        silent("value_is_the_servers")
+    );
+    assert!(made(json!({}), "Purchase").contains("\"phone_number\""));
+    let omitted = made(json!({"omit": ["phone"], "value_from": "value"}), "Purchase");
+    assert!(omitted.contains("\"email\"") && !omitted.contains("phone"), "{omitted}");
+    // What the tag calls an event counts for it under its new name, too.
+    let named =
+        json!({"events": {"Order": "Purchase"}, "tag": {"events": {"Order": "PlaceAnOrder"}}});
+    assert!(made(named, "Order").contains(".track(\"PlaceAnOrder\","));
+}
+
 #[test]
 fn a_platform_without_tag_says_so() {
     for platform in ["webhook", "x", "microsoft", "nobody"] {

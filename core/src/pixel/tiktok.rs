@@ -11,6 +11,7 @@ use super::parts::{currency, digest, items, object, text, value};
 use super::script::{Call, literal};
 use super::tag::Tag;
 use super::{Half, Silent};
+use crate::destination::tiktok;
 use crate::event::Event;
 
 /// Queues calls per pixel, in the arrays in which the vendor's script looks for them. The list is
@@ -36,10 +37,11 @@ const ITEM: &[(&str, &str)] = &[
 
 pub(super) fn half(event: &Event, tag: &Tag) -> Result<Half, Silent> {
     // A page view has a call of its own, which takes no event id.
-    if event.event_name == "PageView" {
+    let name = tiktok::name(&event.event_name);
+    if name == "Pageview" {
         return Err("unmapped_event");
     }
-    let name = tag.event(&event.event_name).unwrap_or(&event.event_name);
+    let name = tag.event(&event.event_name).unwrap_or(name);
     let own = |identifier| digest(event, identifier, "tiktok");
     let person = object([
         ("email", own("email")),

@@ -1,40 +1,38 @@
-//! `capi send-test`: one event to one destination, and what the platform says. A made-up event
-//! with a test code by default; a real one only when it is named and confirmed.
+//! `capi send-test`: one event to one destination, and what the platform says. A made-up event in
+//! the platform's test mode by default; a real one that counts only when it is named and confirmed.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use capi_core::capture::{Captured, Options, Row, capture};
-use capi_core::destination::{self, Decision, Destination, Outcome, Request, Verdict};
+use capi_core::destination::{self, Decision, Destination, Outcome, Request, Response, Verdict};
 use capi_core::event::Event;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::explained;
 use crate::config::Config;
+use crate::crew::ready;
 use crate::http::{Http, SendError};
 use crate::queue::{DestinationRow, Session, TestEnd};
 use crate::tls;
 use crate::worker::now;
-
-/// The setting that keeps a platform from counting a test.
-const TEST_CODE: &str = "test_event_code";
 
 /// What is sent to whom.
 #[derive(Debug, Args)]
 pub(super) struct TestOptions {
     /// Name of the destination; it may be paused.
     destination: String,
-    /// The platform's code for test events; default: the destination's `test_event_code`. Without a
-    /// code a test counts like a sale, so there must be one.
+    /// The platform's code for test events, where its test mode needs one; default: the destination's
+    /// `test_event_code`.
     #[arg(long, value_name = "CODE")]
     test_code: Option<String>,
     /// Name of the made-up event.
     #[arg(long, value_name = "NAME", default_value = "Purchase", conflicts_with = "event")]
     event_name: String,
-    /// Sends this captured event, by its number in `capi.delivery`, under its own event id: it counts.
-    /// Needs --yes and the role capi_admin.
+    /// Sends this captured event, by its number in `capi.delivery`, under its own event id: it counts,
+    /// unless --test-code is given as well. Needs --yes and the role capi_admin.
     #[arg(long, value_name = "NUMBER", requires = "yes")]
     event: Option<i64>,
     /// Yes, send a real event.
@@ -53,7 +51,7 @@ pub(super) async fn send_test(config: &Config, options: &TestOptions) -> anyhow:
     let handshake = session.handshake().await.map_err(explain)?;
     handshake.check_instance(config.instance.as_deref())?;
     let row = destination_of(session.destinations().await.map_err(explain)?, options)?;
-    let platform = platform(&row, options)?;
+    let platform = ready(&row, &config.credentials).map_err(Unusable)?;
     let credential = config
         .credentials
         .resolve(&row.credential)
@@ -76,26 +74,24 @@ pub(super) async fn send_test(config: &Config, options: &TestOptions) -> anyhow:
             }
         }
     };
-    let mut plan = platform.plan(std::slice::from_ref(&event));
-    let (end, said, taken) = match plan.requests.pop() {
-        None => {
-            let why = plan.unfit.pop().map_or_else(
-                || "no_request".to_owned(),
-                |(_, unfit)| match unfit {
-                    destination::Unfit::Unrouted(reason) | destination::Unfit::Refused(reason) => {
-                        reason.0
-                    }
-                },
-            );
+    let test = Test::of(options);
+    let (end, said, taken) = match test.request(&*platform, &event) {
+        Err(Obstacle::Mode(why)) => {
+            if let Some(attempt) = attempt {
+                close(&session, attempt, &unsent("no_test_mode")).await.map_err(explain)?;
+            }
+            return Err(Unusable(format!("{}: {why}", row.name)).into());
+        }
+        Err(Obstacle::Unfit(why)) => {
             let said = format!("not sent: {}", with_meaning(&row.platform, &why));
             (unsent(&why), said, false)
         }
-        Some(request) => {
+        Ok(request) => {
             std::io::stdout().write_all(summary(&request, &event).as_bytes())?;
             let slot = platform.spec().credential;
             match http.send(request, slot, &credential).await {
                 Ok(answer) => {
-                    let verdict = platform.verdict(std::slice::from_ref(&event), &answer);
+                    let verdict = test.verdict(&*platform, &event, &answer);
                     let (said, taken) = words(&row.platform, &verdict);
                     (
                         answered(answer.status, verdict),
@@ -140,21 +136,66 @@ fn destination_of(
         .ok_or_else(|| Unusable(format!("no such destination; there are: {}", known.join(", "))))
 }
 
-/// The platform with the code for tests. A real event may go without: it counts anyway.
-fn platform(row: &DestinationRow, options: &TestOptions) -> Result<Box<dyn Destination>, Unusable> {
-    let mut settings = row.settings.clone();
-    if let (Some(code), Value::Object(settings)) = (&options.test_code, &mut settings) {
-        settings.insert(TEST_CODE.into(), json!(code));
+/// Whether the event is to count.
+enum Test<'a> {
+    /// In the platform's test mode, with a code if there is one.
+    Mode(Option<&'a str>),
+    /// As the sidecar sends it.
+    Real,
+}
+
+/// Why there is no request.
+#[derive(Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// The event is not for this destination, for this reason.
+    Unfit(String),
+    /// It cannot be sent without counting; the way out.
+    Mode(&'static str),
+}
+
+impl<'a> Test<'a> {
+    fn of(options: &'a TestOptions) -> Self {
+        match (options.event, options.test_code.as_deref()) {
+            (Some(_), None) => Self::Real,
+            (_, code) => Self::Mode(code),
+        }
     }
-    let has_code = settings.get(TEST_CODE).is_some_and(Value::is_string);
-    if !has_code && options.event.is_none() {
-        return Err(Unusable(format!(
-            "{} has no {TEST_CODE}, and without one the test would count: give --test-code, from the \
-             platform's page for test events",
-            row.name
-        )));
+
+    fn request(&self, platform: &dyn Destination, event: &Event) -> Result<Request, Obstacle> {
+        let events = std::slice::from_ref(event);
+        let mut plan = platform.plan(events);
+        if let Some((_, unfit)) = plan.unfit.pop() {
+            let (destination::Unfit::Unrouted(reason) | destination::Unfit::Refused(reason)) =
+                unfit;
+            return Err(Obstacle::Unfit(reason.0));
+        }
+        let Self::Mode(code) = self else {
+            return plan.requests.pop().ok_or_else(|| Obstacle::Unfit("no_request".to_owned()));
+        };
+        platform.test_request(events, *code).ok_or_else(|| {
+            Obstacle::Mode(match code {
+                None if platform.test_request(events, Some("TEST")).is_some() => {
+                    "without a code the test would count: give --test-code, from the platform's page \
+                     for test events"
+                }
+                Some(_) if platform.test_request(events, Some("TEST")).is_some() => {
+                    "--test-code must be 1 to 64 letters, digits, dashes or underscores"
+                }
+                _ => {
+                    "the platform has no test mode, so a made-up event would count: send a real one \
+                     with --event and --yes"
+                }
+            })
+        })
     }
-    destination::build(&row.platform, &settings).map_err(|error| Unusable(error.to_string()))
+
+    fn verdict(&self, platform: &dyn Destination, event: &Event, answer: &Response) -> Verdict {
+        let events = std::slice::from_ref(event);
+        match self {
+            Self::Mode(_) => platform.test_verdict(events, answer),
+            Self::Real => platform.verdict(events, answer),
+        }
+    }
 }
 
 /// An event of nobody, by the rules that real ones go through.
@@ -174,6 +215,7 @@ fn made_up(event_name: &str) -> Result<Event, Unusable> {
         "country": "DE",
         "client_ip_address": "203.0.113.7",
         "client_user_agent": "capi send-test",
+        "ga_client_id": "1000000000.1000000000",
         "consent": true,
     }) else {
         unreachable!("an object")
@@ -258,19 +300,6 @@ fn unsent(reason: &str) -> TestEnd {
 mod tests {
     use super::*;
 
-    fn row(settings: Value) -> DestinationRow {
-        DestinationRow {
-            destination: 1,
-            name: "meta-eu".into(),
-            platform: "meta".into(),
-            settings,
-            credential: "META_TOKEN".into(),
-            state: "paused".into(),
-            pause_reason: None,
-            version: 1,
-        }
-    }
-
     fn options(test_code: Option<&str>, event: Option<i64>) -> TestOptions {
         TestOptions {
             destination: "meta-eu".into(),
@@ -281,24 +310,74 @@ mod tests {
         }
     }
 
+    fn built(platform: &str, settings: &Value) -> Box<dyn Destination> {
+        destination::build(platform, settings).expect("settings")
+    }
+
     #[test]
-    fn a_made_up_event_needs_a_code() {
-        let plain = row(json!({"pixel_id": "1"}));
-        let refused = platform(&plain, &options(None, None)).err().expect("no code");
-        assert!(refused.0.contains("--test-code"), "{refused}");
-        assert!(platform(&plain, &options(None, Some(7))).is_ok());
+    fn a_made_up_event_needs_a_code_where_it_would_count() {
         let event = made_up("Purchase").expect("an event");
-        let coded = platform(&plain, &options(Some("TEST1"), None)).expect("a code");
-        let request = coded.plan(&[event]).requests.pop().expect("it can be sent");
-        assert_eq!(request.body["test_event_code"], "TEST1");
+        let plain = built("meta", &json!({"pixel_id": "1", "tag": {"id": "2"}}));
+        let request = |options: &TestOptions| Test::of(options).request(&*plain, &event);
+        let refused = request(&options(None, None)).expect_err("no code");
+        assert!(matches!(refused, Obstacle::Mode(why) if why.contains("--test-code")));
+        let real = request(&options(None, Some(7))).expect("a real event counts anyway");
+        assert!(real.body.get("test_event_code").is_none());
+        for event in [None, Some(7)] {
+            let coded = request(&options(Some("TEST1"), event)).expect("a code");
+            assert_eq!(coded.body["test_event_code"], "TEST1");
+        }
+        let set = built("meta", &json!({"pixel_id": "1", "test_event_code": "TEST2"}));
+        let coded = Test::of(&options(None, None)).request(&*set, &event).expect("a code");
+        assert_eq!(coded.body["test_event_code"], "TEST2");
+    }
+
+    #[test]
+    fn every_platform_takes_the_made_up_event_in_its_test_mode_or_has_none() {
+        let event = made_up("Purchase").expect("an event");
+        let rules = json!({"Purchase": "2"});
+        for platform in destination::platforms() {
+            let (settings, coded) = match platform {
+                "meta" | "reddit" => (json!({"pixel_id": "1"}), true),
+                "tiktok" => (json!({"event_source_id": "1"}), true),
+                "ga4" => (json!({"measurement_id": "G-1"}), false),
+                "google_ads" => (json!({"customer_id": "1", "events": rules}), false),
+                "pinterest" => (json!({"ad_account_id": "1"}), false),
+                "snapchat" => (json!({"pixel_id": "1"}), false),
+                "linkedin" => (json!({"events": rules}), false),
+                "webhook" => (json!({"endpoint": "https://events.example.com/in"}), false),
+                other => panic!("{other}"),
+            };
+            let built = built(platform, &settings);
+            let plain = Test::Mode(None).request(&*built, &event);
+            match platform {
+                "linkedin" => assert!(
+                    matches!(plain, Err(Obstacle::Mode(why)) if why.contains("no test mode"))
+                ),
+                _ if coded => {
+                    let why = plain.expect_err(platform);
+                    assert!(matches!(why, Obstacle::Mode(why) if why.contains("--test-code")));
+                    Test::Mode(Some("TEST1")).request(&*built, &event).expect(platform);
+                }
+                _ => {
+                    let real = Test::Real.request(&*built, &event).expect(platform);
+                    assert_ne!(plain.expect(platform), real, "{platform}: it would count");
+                }
+            }
+        }
+        let reddit = built("reddit", &json!({"pixel_id": "1"}));
+        let wrong = Test::Mode(Some("no id")).request(&*reddit, &event).expect_err("a space");
+        assert!(matches!(wrong, Obstacle::Mode(why) if why.starts_with("--test-code must be")));
+        let only = built("meta", &json!({"pixel_id": "1", "only": ["Lead"]}));
+        let unfit = Test::Mode(Some("TEST1")).request(&*only, &event);
+        assert_eq!(unfit, Err(Obstacle::Unfit("not_in_only".into())));
     }
 
     #[test]
     fn what_is_shown_holds_no_person() {
-        let plain = row(json!({"pixel_id": "1"}));
         let event = made_up("Lead").expect("an event");
-        let coded = platform(&plain, &options(Some("TEST1"), None)).expect("a code");
-        let request = coded.plan(std::slice::from_ref(&event)).requests.pop().expect("a request");
+        let meta = built("meta", &json!({"pixel_id": "1"}));
+        let request = Test::Mode(Some("TEST1")).request(&*meta, &event).expect("a request");
         let digest = event.identity.digests("email", "meta")[0].as_str().to_owned();
         let shown = summary(&request, &event);
         assert!(shown.contains("Lead capi-test-"), "{shown}");

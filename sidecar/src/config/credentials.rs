@@ -52,8 +52,8 @@ pub enum CredentialError {
     /// The name would reach beyond what is meant for platforms.
     #[error("credential name must be letters, digits, _ and -, and not begin with CAPI_ or PG")]
     Name,
-    /// What bears the name is no token.
-    #[error("credential is empty or holds characters that no header takes")]
+    /// What bears the name is neither token nor key file.
+    #[error("credential is empty, or neither a token nor JSON")]
     Value,
     /// The file of this name cannot be read.
     #[error("credential file cannot be read")]
@@ -75,7 +75,10 @@ impl Credentials {
         }
         let token = self.find(name)?.ok_or(CredentialError::Missing)?;
         let trimmed = token.expose_secret().trim();
-        if trimmed.is_empty() || !trimmed.bytes().all(|b| b.is_ascii_graphic()) {
+        // A key file is JSON, with spaces and lines.
+        let object = trimmed.starts_with('{') && trimmed.parse::<serde_json::Value>().is_ok();
+        let token = !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_graphic());
+        if !token && !object {
             return Err(CredentialError::Value);
         }
         Ok(trimmed.into())
@@ -141,6 +144,11 @@ mod tests {
         assert_eq!(get("META_TOKEN").as_deref(), Ok("from-environment"));
         assert_eq!(get("TABLE_TOKEN").as_deref(), Ok("from-table"));
         assert_eq!(get("FILE_TOKEN").as_deref(), Ok("from-file"));
+        fs::write(directory.join("KEY_FILE"), "{\n  \"private_key\": \"a b\"\n}\n")
+            .expect("a file");
+        assert_eq!(get("KEY_FILE").as_deref(), Ok("{\n  \"private_key\": \"a b\"\n}"));
+        fs::write(directory.join("NO_KEY_FILE"), "{ broken").expect("a file");
+        assert_eq!(get("NO_KEY_FILE"), Err(CredentialError::Value));
         assert_eq!(get("OTHER"), Err(CredentialError::Missing));
         assert_eq!(get("BROKEN"), Err(CredentialError::Value));
         fs::remove_dir_all(directory).expect("removed");
@@ -169,6 +177,7 @@ mod tests {
         let of = |text: &str| Fingerprint::of(&text.into());
         assert_eq!(of("EAAGone"), of("EAAGone"));
         assert_ne!(of("EAAGone"), of("EAAGtwo"));
+        assert_ne!(of("{\n  \"private_key\": \"a\"\n}"), of("{\n  \"private_key\": \"b\"\n}"));
         assert_eq!(format!("{:?}", of("EAAGone")), "Fingerprint");
     }
 

@@ -115,6 +115,14 @@ impl Destination for Meta {
     fn verdict(&self, events: &[Event], answer: &Response) -> Verdict {
         answer::verdict(events.len(), answer)
     }
+
+    /// Needs a code of the Test Events tool, or the setting of that name.
+    fn test_request(&self, events: &[Event], code: Option<&str>) -> Option<Request> {
+        let code = code.or(self.settings.test_event_code.as_deref())?;
+        let mut request = self.plan(events).requests.into_iter().next()?;
+        request.body["test_event_code"] = code.into();
+        Some(request)
+    }
 }
 
 /// Why Meta can never take an event, whatever the settings.

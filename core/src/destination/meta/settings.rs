@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{privacy, version};
+use crate::destination::settings::{Shape, broken, shapes};
 use crate::destination::{SettingsError, check_endpoint};
 
 /// Where the events go unless the settings name another place.
@@ -59,16 +60,6 @@ fn default_endpoint() -> String {
     ENDPOINT.to_owned()
 }
 
-/// What a setting holds, before its own rule.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Text,
-    /// A text, or null for none.
-    TextOrNull,
-    Boolean,
-    WholeOrNull,
-}
-
 /// Every setting.
 const KNOWN: &[(&str, Shape)] = &[
     ("pixel_id", Shape::Text),
@@ -105,40 +96,10 @@ fn is_gateway(endpoint: &str) -> bool {
     endpoint.to_ascii_lowercase().ends_with(GATEWAY)
 }
 
-fn broken(key: &str, rule: &str) -> SettingsError {
-    SettingsError::Setting { key: key.to_owned(), rule: rule.to_owned() }
-}
-
-/// Whether a key may be quoted: a token in its place has digits and capitals, or is longer.
-fn is_plain(key: &str) -> bool {
-    (1..=40).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-}
-
 /// Reads and checks the settings. No error quotes a value: it may be a token in the wrong place,
 /// and so may an unknown key.
 pub(super) fn read(settings: &Value) -> Result<Settings, SettingsError> {
-    let object = settings.as_object().ok_or_else(|| broken("settings", "must be an object"))?;
-    // Serde's own messages quote the value.
-    for (key, value) in object {
-        let known = KNOWN.iter().find(|(known, _)| known == key).map(|(_, shape)| *shape);
-        let Some(shape) = known else {
-            let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
-            let names = names.join(", ");
-            return Err(match is_plain(key) {
-                true => broken(key, &format!("is not known; known are {names}")),
-                false => broken("settings", &format!("have an unknown key; known are {names}")),
-            });
-        };
-        match (shape, value) {
-            (Shape::Text | Shape::TextOrNull, Value::String(_))
-            | (Shape::TextOrNull | Shape::WholeOrNull, Value::Null)
-            | (Shape::Boolean, Value::Bool(_)) => {}
-            (Shape::WholeOrNull, Value::Number(number)) if number.is_i64() => {}
-            (Shape::Text | Shape::TextOrNull, _) => return Err(broken(key, "must be a text")),
-            (Shape::Boolean, _) => return Err(broken(key, "must be true or false")),
-            (Shape::WholeOrNull, _) => return Err(broken(key, "must be a whole number")),
-        }
-    }
+    let object = shapes(settings, KNOWN)?;
     if !object.contains_key("pixel_id") {
         return Err(broken("pixel_id", "is required"));
     }
