@@ -11,7 +11,6 @@ pub(crate) struct Post {
 }
 
 impl Post {
-    #[expect(clippy::disallowed_methods, reason = "the sidecar's client is not the contenders'")]
     pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self { client, url: url.to_owned() })
