@@ -95,7 +95,7 @@ const CONTENT: Part = Part {
 };
 const PAGE: Part = Part {
     unknown: UNKNOWN,
-    keys: &[req("url", Kind::Url, "tiktok.page"), opt("referrer", Kind::Text, "tiktok.types")],
+    keys: &[opt("url", Kind::Url, "tiktok.page"), opt("referrer", Kind::Text, "tiktok.types")],
 };
 const APP: Part = Part {
     unknown: UNKNOWN,
@@ -182,7 +182,7 @@ fn check_event(source: &Value, event: &Value, at: usize, call: &Call, found: &mu
     if !matches {
         found.push(Violation::wrong("tiktok.match", field("user"), "matches nobody"));
     }
-    if source == "web" && event["page"].is_null() {
+    if source == "web" && event["page"]["url"].is_null() {
         found.push(Violation::missing("tiktok.page", field("page.url")));
     }
     let properties = &event["properties"];

@@ -61,8 +61,17 @@ pub(super) fn book() -> Book {
         "tiktok.page",
         "/data/0/page",
         [json!({"url": "https://shop.example.com"})],
-        [json!("absent"), json!({"url": "shop.example.com"})],
+        [
+            json!("absent"),
+            json!({"url": "shop.example.com"}),
+            json!({"referrer": "https://a.example.com"}),
+        ],
     );
+    let offline = super::set(&book.base, "/event_source", json!("offline"));
+    let referred = json!({"referrer": "https://a.example.com"});
+    let referred = (book.shoot)(&super::set(&offline, "/data/0/page", referred));
+    let nowhere = (book.shoot)(&super::set(&offline, "/data/0/page", json!({"url": "x"})));
+    book.shots("tiktok.page", [referred], [nowhere]);
     book.bad("tiktok.currency", "/data/0/properties/currency", json!("eur"));
     book.bad("tiktok.value", "/data/0/properties/value", json!("49.90"));
     book.bad("tiktok.money", "/data/0/properties/value", json!("absent"));
