@@ -49,7 +49,12 @@ pub(super) fn book() -> Book {
     book.vary("tiktok.age", time, [json!(now() - 6 * 86_400)], [json!(now() - 8 * 86_400)]);
     book.vary("tiktok.future", time, [json!(now() + 60)], [json!(now() * 1000)]);
     book.bad("tiktok.user", "/data/0/user", json!("absent"));
-    book.vary("tiktok.match", "/data/0/user", [json!({"ttp": "x"})], [json!({"user_agent": "B"})]);
+    book.vary(
+        "tiktok.match",
+        "/data/0/user",
+        [json!({"ttp": "x"}), json!({"ip": "203.0.113.7"})],
+        [json!({"user_agent": "B"}), json!({"city": "berlin", "country": "de"})],
+    );
     book.vary(
         "tiktok.digest",
         "/data/0/user/email",
