@@ -94,7 +94,8 @@ pub(super) fn max_age(_: &Event) -> Duration {
 pub(super) fn unfit(event: &Event) -> Option<Unfit> {
     let user = user(event);
     let name = name(&event.event_name);
-    let nobody = user.keys().all(|key| key == "user_agent") && !parts::has(event, "rdt_cid");
+    let is_nobody = |key: &String| matches!(key.as_str(), "user_agent" | "data_processing_options");
+    let nobody = user.keys().all(is_nobody) && !parts::has(event, "rdt_cid");
     let reason = parts::misfit(event).or_else(|| match () {
         () if name.is_none() && event.event_name.chars().count() > LONGEST_NAME => {
             Some("event_name_not_taken")

@@ -10,7 +10,9 @@
 //! - Doubles are dropped by event and event id, within 48 hours.
 //! - No refunds. `limited_data_use` is the word for limits on an event.
 //! - A request is of one source. A shop with a door and a phone call belong to an `offline` one, a
-//!   page to a `web` one. Events of apps and of CRMs ask for more than the outbox has.
+//!   page to a `web` one. Events of other places go to either, but to a `web` one only with the
+//!   address of a page, which it asks for in practice. Events of apps and of CRMs ask for more than
+//!   the outbox has.
 //! - City, state and country go in clear only, and the outbox has digests only: they are not sent.
 //! - Not confirmed by TikTok: the oldest event. Seven days is what connectors keep to, and so is it
 //!   here: an event that is older would be refused with those beside it.
@@ -218,7 +220,10 @@ impl TikTok {
         let here = match event.action_source {
             ActionSource::Website => self.source == "web",
             ActionSource::PhysicalStore | ActionSource::PhoneCall => self.source == "offline",
-            _ => true,
+            // Nowhere: its own reason says so.
+            ActionSource::App => true,
+            // One event without a page would refuse those beside it.
+            _ => self.source == "offline" || parts::has(event, "event_source_url"),
         };
         let elsewhere = || Unfit::Unrouted(Reason::new("not_of_this_source"));
         (!here).then(elsewhere).or_else(|| unfit(event))
@@ -304,8 +309,9 @@ fn is_of_account(code: i64) -> bool {
 pub(super) fn explain(reason: &str) -> Option<&'static str> {
     if reason == "not_of_this_source" {
         return Some(
-            "the event did not happen where the setting event_source of the destination says; a \
-             destination of the other event_source may take it",
+            "the event did not happen where the setting event_source of the destination says, or web \
+             is to take it and it has no page; let the view return event_source_url, or let a \
+             destination of the other event_source take it",
         );
     }
     let Ok(code) = reason.parse::<i64>() else { return parts::explain(reason) };

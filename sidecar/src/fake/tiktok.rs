@@ -95,7 +95,7 @@ const CONTENT: Part = Part {
 };
 const PAGE: Part = Part {
     unknown: UNKNOWN,
-    keys: &[req("url", Kind::Url, "tiktok.page"), opt("referrer", Kind::Text, "tiktok.types")],
+    keys: &[opt("url", Kind::Url, "tiktok.page"), opt("referrer", Kind::Text, "tiktok.types")],
 };
 const APP: Part = Part {
     unknown: UNKNOWN,
@@ -112,9 +112,21 @@ const LEAD: Part = Part {
         opt("lead_event_source", Kind::Text, "tiktok.types"),
     ],
 };
-/// Keys that can lead to somebody; user agent and the like only beside them.
-const MATCHES: [&str; 8] =
-    ["email", "phone", "external_id", "ttclid", "ttp", "idfa", "idfv", "gaid"];
+/// Keys that can lead to somebody; which of them are enough alone is not documented.
+const MATCHES: [&str; 12] = [
+    "email",
+    "phone",
+    "external_id",
+    "ttclid",
+    "ttp",
+    "idfa",
+    "idfv",
+    "gaid",
+    "ip",
+    "first_name",
+    "last_name",
+    "zip_code",
+];
 
 /// Judges one request.
 pub(super) fn judge(state: &FakeState, call: &Call) -> Reply {
@@ -178,11 +190,10 @@ fn check_event(source: &Value, event: &Value, at: usize, call: &Call, found: &mu
     }
     let user = &event["user"];
     let has = |key: &str| !user[key].is_null();
-    let matches = MATCHES.iter().any(|key| has(key)) || has("ip") && has("user_agent");
-    if !matches {
+    if !MATCHES.iter().any(|key| has(key)) {
         found.push(Violation::wrong("tiktok.match", field("user"), "matches nobody"));
     }
-    if source == "web" && event["page"].is_null() {
+    if source == "web" && event["page"]["url"].is_null() {
         found.push(Violation::missing("tiktok.page", field("page.url")));
     }
     let properties = &event["properties"];

@@ -49,7 +49,12 @@ pub(super) fn book() -> Book {
     book.vary("tiktok.age", time, [json!(now() - 6 * 86_400)], [json!(now() - 8 * 86_400)]);
     book.vary("tiktok.future", time, [json!(now() + 60)], [json!(now() * 1000)]);
     book.bad("tiktok.user", "/data/0/user", json!("absent"));
-    book.vary("tiktok.match", "/data/0/user", [json!({"ttp": "x"})], [json!({"user_agent": "B"})]);
+    book.vary(
+        "tiktok.match",
+        "/data/0/user",
+        [json!({"ttp": "x"}), json!({"ip": "203.0.113.7"})],
+        [json!({"user_agent": "B"}), json!({"city": "berlin", "country": "de"})],
+    );
     book.vary(
         "tiktok.digest",
         "/data/0/user/email",
@@ -61,8 +66,17 @@ pub(super) fn book() -> Book {
         "tiktok.page",
         "/data/0/page",
         [json!({"url": "https://shop.example.com"})],
-        [json!("absent"), json!({"url": "shop.example.com"})],
+        [
+            json!("absent"),
+            json!({"url": "shop.example.com"}),
+            json!({"referrer": "https://a.example.com"}),
+        ],
     );
+    let offline = super::set(&book.base, "/event_source", json!("offline"));
+    let referred = json!({"referrer": "https://a.example.com"});
+    let referred = (book.shoot)(&super::set(&offline, "/data/0/page", referred));
+    let nowhere = (book.shoot)(&super::set(&offline, "/data/0/page", json!({"url": "x"})));
+    book.shots("tiktok.page", [referred], [nowhere]);
     book.bad("tiktok.currency", "/data/0/properties/currency", json!("eur"));
     book.bad("tiktok.value", "/data/0/properties/value", json!("49.90"));
     book.bad("tiktok.money", "/data/0/properties/value", json!("absent"));
