@@ -44,7 +44,12 @@ impl<'a> State<'a> {
             return Ok(Self(Cow::Borrowed(code)));
         }
         let state = text::fold_only(value, text::is_squeezed);
-        if state.chars().any(text::is_word) { Ok(Self(state)) } else { Err(DropReason::Malformed) }
+        // A stray `&` reads as "and" above and is gone here: what is left may be a name after all.
+        match country.is_none().then(|| american(&text::key(&state))).flatten() {
+            Some(code) => Ok(Self(Cow::Borrowed(code))),
+            None if state.chars().any(text::is_word) => Ok(Self(state)),
+            None => Err(DropReason::Malformed),
+        }
     }
 
     /// Meta's form.
@@ -222,6 +227,9 @@ mod tests {
             ("CA-ON", "", "on"),
             ("US-GA", "", "ga"),
             ("Valle d´Aosta", "it", "valledaosta"),
+            ("Hawai&", "", "hi"),
+            ("Texas &", "", "tx"),
+            ("Trinidad & Tobago", "", "trinidadtobago"),
         ] {
             assert_eq!(state(value, country).as_deref(), Ok(expected), "{value} {country}");
         }
