@@ -2,13 +2,14 @@
 # their own set-up, as often as you like.
 # setup.sh is a script of bash.
 SHELL := bash
-.PHONY: help demo demo-stop test torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture bench-delivery
+.PHONY: help demo demo-stop test fuzz torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture bench-delivery
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
 	@echo "make demo KEEP=1  the same, and leave everything running"
 	@echo "make demo-stop    stop what KEEP=1 left running"
 	@echo "make test         set up and run every check and test"
+	@echo "make fuzz SECONDS=60      every parser with new random values, so long each"
 	@echo "make torture SECONDS=600 SEED=42   random transactions and kills for so long; both may be left out"
 	@echo "make fault-table  measure what each fault of the capture costs a commit, into docs/faults.md"
 	@echo "make fault-matrix MINUTES=5   break the delivery at every step, into docs/fault-matrix.md; minutes of outage"
@@ -27,6 +28,10 @@ demo-stop:
 
 test:
 	@scripts/test.sh
+
+fuzz:
+	@FUZZ_SECONDS=$(or $(SECONDS),60) cargo test -q -p capi-core --release --test fuzz
+	@cargo test -q -p capi-core --test properties --test traps --test meta_orders
 
 torture:
 	@. scripts/setup.sh && setup_machine && install_extension && CAPI_TORTURE_SECONDS=$(SECONDS) CAPI_TORTURE_SEED=$(SEED) \
