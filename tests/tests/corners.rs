@@ -91,6 +91,132 @@ async fn a_reading_that_a_withdrawal_has_overtaken_gives_nothing_back() {
     }
 }
 
+/// What stands against the sending of sale 1: by its capture, by a withdrawal since.
+async fn refusals(database: &Database) -> String {
+    database
+        .line(
+            "select o.refused, w.refused from capi.outbox o
+            left join capi.withdrawal w on w.source = o.source and w.key = o.key and w.at >= o.captured_at
+            where o.key = '1'",
+        )
+        .await
+}
+
+/// A change that the capture does not hear of.
+fn unnoticed(change: &str) -> String {
+    format!("begin; set local capi.capture = off; {change}; commit")
+}
+
+/// A recapture that has read sale 1 and waits before it writes.
+async fn a_slow_recapture(database: &Database) -> tokio::task::JoinHandle<()> {
+    let reader = database.connect().await;
+    reader.run("set capi.lock_timeout = '30s'; set capi.time_budget = '60s'").await;
+    let pid = reader.pid().await;
+    database.run("select pg_advisory_lock(77)").await;
+    let slow = tokio::spawn(async move {
+        reader.run("select * from capi.recapture('own.sale', keys => '{1}')").await;
+    });
+    database.until_blocked(pid).await;
+    slow
+}
+
+#[tokio::test]
+async fn a_reading_gives_nothing_back_that_was_refused_again_meanwhile() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database.run("update own.sale set consent = false").await;
+    assert_eq!(refusals(&database).await, "{}|{*}");
+    // Nobody has heard that consent was given back.
+    database.run(&unnoticed("update own.sale set consent = true")).await;
+    let slow = a_slow_recapture(&database).await;
+    // What is refused already leaves nothing to write.
+    database.run("update own.sale set consent = false").await;
+    assert_eq!(refusals(&database).await, "{}|{*}");
+    database.run("select pg_advisory_unlock(77)").await;
+    slow.await.expect("the recapture ends");
+    assert_eq!(refusals(&database).await, "{}|{*}", "refused by the row");
+    database.run("update own.sale set consent = true").await;
+    assert_eq!(refusals(&database).await, "{}|{}", "and given back by the row");
+}
+
+#[tokio::test]
+async fn who_gives_back_waits_for_who_refuses() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database.run("update own.sale set consent = false").await;
+    database.run(&unnoticed("update own.sale set consent = true")).await;
+    let (app, reader) = (database.connect().await, database.connect().await);
+    app.run("begin; update own.sale set consent = false; set constraints all immediate").await;
+    reader.run("set capi.lock_timeout = '30s'; set capi.time_budget = '60s'").await;
+    let pid = reader.pid().await;
+    let slow = tokio::spawn(async move {
+        reader.run("select * from capi.recapture('own.sale', keys => '{1}')").await;
+    });
+    database.until_blocked(pid).await;
+    app.run("commit").await;
+    slow.await.expect("the recapture ends");
+    assert_eq!(refusals(&database).await, "{}|{*}");
+}
+
+#[tokio::test]
+async fn a_late_first_capture_undoes_no_refusal() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run(&unnoticed("insert into own.sale values (1)")).await;
+    let slow = a_slow_recapture(&database).await;
+    database.run("update own.sale set consent = false").await;
+    database.run("select pg_advisory_unlock(77)").await;
+    slow.await.expect("the recapture ends");
+    assert_eq!(refusals(&database).await, "{*}|");
+}
+
+#[tokio::test]
+async fn a_refusal_under_repeatable_read_reaches_an_event_that_it_cannot_see() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run(&unnoticed("insert into own.sale values (1)")).await;
+    let app = database.connect().await;
+    app.run("begin isolation level repeatable read; select count(*) from own.sale").await;
+    database.run("select * from capi.recapture('own.sale', keys => '{1}')").await;
+    assert_eq!(refusals(&database).await, "{}|");
+    app.run("update own.sale set consent = false; commit").await;
+    assert_eq!(refusals(&database).await, "{}|{*}");
+    let open = "select count(*) from capi.capture_error where resolved_at is null";
+    assert_eq!(database.count(open).await, 0);
+}
+
+#[tokio::test]
+async fn a_refusal_under_repeatable_read_is_never_lost_in_silence() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database.run("update own.sale set consent = false").await;
+    database.run(&unnoticed("update own.sale set consent = true")).await;
+    let app = database.connect().await;
+    app.run("begin isolation level repeatable read; select count(*) from own.sale").await;
+    database.run("select * from capi.recapture('own.sale', keys => '{1}')").await;
+    assert_eq!(refusals(&database).await, "{}|{}");
+    app.run("update own.sale set consent = false").await;
+    // As with any row that was changed since: the application tries again.
+    assert_eq!(app.refused("commit").await.code, "40001");
+    app.run("rollback; begin isolation level repeatable read; update own.sale set consent = false; commit").await;
+    assert_eq!(refusals(&database).await, "{}|{*}");
+}
+
+#[tokio::test]
+async fn consent_is_given_back_under_repeatable_read() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database.run("update own.sale set consent = false").await;
+    database
+        .run("begin isolation level repeatable read; update own.sale set consent = true; commit")
+        .await;
+    assert_eq!(refusals(&database).await, "{}|{}");
+}
+
 #[tokio::test]
 async fn a_full_lock_table_does_not_stop_the_order() {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();

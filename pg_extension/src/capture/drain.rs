@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use capi_core::capture::{Captured, capture};
+use capi_core::time::Timestamp;
 use pgrx::prelude::*;
 
 use super::clock;
+use super::consent::{self, Word};
 use super::forgotten;
 use super::guard::{Ending, condition, sqlstate, subtransaction, with_settings};
 use super::log::log;
@@ -75,9 +77,14 @@ pub(super) fn trial(id: i32) -> Option<String> {
             framed(|| {
                 let source = source::get(id).expect("track has just written it");
                 match source.some_key() {
-                    Ok(Some(key)) => drop(capture_chunk(&source, &key, false, Again::No)),
+                    Ok(Some(key)) => {
+                        drop(capture_chunk(&source, &key, false, Again::No, Word::Read));
+                    }
                     // An empty view: reading no keys still checks names, types and rights.
-                    Ok(None) => drop(capture_chunk(&source, &source.no_keys(), false, Again::No)),
+                    Ok(None) => {
+                        let none = source.no_keys();
+                        drop(capture_chunk(&source, &none, false, Again::No, Word::Read));
+                    }
                     Err(e) => pgrx::error!("view cannot be read: {e}"),
                 };
             });
@@ -148,7 +155,8 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
         subtransaction(Ending::Keep, || {
             framed(|| {
                 let source = source::get(id).filter(|s| s.tracked)?;
-                let chunk = capture_chunk(&source, keys, effort.audits, effort.again);
+                let (audits, again) = (effort.audits, effort.again);
+                let chunk = capture_chunk(&source, keys, audits, again, Word::Read);
                 Some((chunk, source.abort))
             })
         })
@@ -169,14 +177,21 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
             Tally { captured, waiting, failed, vanished: chunk.vanished.len() }
         }
         Err(failure) => {
-            let arbitrating = write::was_arbitrating();
+            let (arbitrating, speaking) = (write::was_arbitrating(), consent::was_speaking());
             if late && failure.is_cancel() {
                 return out_of_time(id, keys, effort.deadline);
             }
-            if failure.must_not_be_swallowed() {
+            // A refusal that cannot be written must not be lost, and who asks for REPEATABLE READ
+            // expects to try again.
+            if failure.must_not_be_swallowed() || speaking && failure.is_of_the_snapshot() {
                 failure.rethrow();
             }
             let code = failure.code();
+            // Another transaction has just written the same event, and under REPEATABLE READ this
+            // one cannot see it: it exists.
+            if arbitrating && failure.is_of_the_snapshot() && keys.len() == 1 {
+                return refuse_unseen(id, keys, effort);
+            }
             if aborts(id) {
                 // The message quotes values, and Postgres would log it.
                 Error::CaptureFailed { code, condition: condition(code) }.raise();
@@ -187,9 +202,6 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
                     tally.add(&capture_or_halve(id, &right, effort));
                     tally
                 }
-                // Another transaction has just written the same event, and under REPEATABLE READ
-                // this one cannot see it: it exists.
-                None if arbitrating && failure.is_of_the_snapshot() => Tally::default(),
                 _ => {
                     let failed = failed(keys, &sqlstate(code), &condition(code));
                     on_record(id, failed, effort.deadline);
@@ -198,6 +210,34 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
             }
         }
     }
+}
+
+/// Takes the word of a row that refuses consent to an event that this transaction cannot see.
+fn refuse_unseen(id: i32, keys: &Keys, effort: Effort) -> Tally {
+    let left = effort.deadline.saturating_duration_since(Instant::now());
+    let (outcome, late) = limited(left, || {
+        subtransaction(Ending::Keep, || {
+            framed(|| {
+                if let Some(source) = source::get(id).filter(|s| s.tracked) {
+                    write::refuse(&source, &read(&source, keys, false, Word::Last).events);
+                }
+            });
+        })
+    });
+    let Err(failure) = outcome else { return Tally::default() };
+    consent::was_speaking();
+    if late && failure.is_cancel() {
+        return out_of_time(id, keys, effort.deadline);
+    }
+    if failure.must_not_be_swallowed() || failure.is_of_the_snapshot() {
+        failure.rethrow();
+    }
+    let code = failure.code();
+    if aborts(id) {
+        Error::CaptureFailed { code, condition: condition(code) }.raise();
+    }
+    on_record(id, failed(keys, &sqlstate(code), &condition(code)), effort.deadline);
+    Tally { failed: keys.len(), ..Tally::default() }
 }
 
 fn out_of_time(id: i32, keys: &Keys, deadline: Instant) -> Tally {
@@ -224,28 +264,49 @@ struct Chunk {
     may_have_open_errors: bool,
 }
 
-/// Reads, normalises and writes.
-fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Chunk {
-    let seen = write::snapshot(source);
-    let rows = source.read(keys).unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
-    let mut vanished = Vec::new();
+/// What the rows of keys come to.
+struct Reading {
+    at: Timestamp,
+    events: Vec<Keyed>,
+    /// Rows that broke a rule.
+    failed: Vec<Failed>,
+    /// Rows that wait for consent.
+    waiting: usize,
+    /// Keys that the view does not show, if that is asked for.
+    vanished: Vec<String>,
+}
+
+/// Reads and normalises.
+fn read(source: &Source, keys: &Keys, audits: bool, word: Word) -> Reading {
+    let rows = source.read(keys, word).unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
+    let at = clock::now();
+    let mut reading = Reading {
+        at,
+        events: Vec::with_capacity(rows.len()),
+        failed: Vec::new(),
+        waiting: 0,
+        vanished: Vec::new(),
+    };
     if audits {
         let shown: HashSet<&str> = rows.iter().map(|(key, _)| key.as_str()).collect();
-        vanished = keys.texts();
-        vanished.retain(|key| !shown.contains(key.as_str()));
+        reading.vanished = keys.texts();
+        reading.vanished.retain(|key| !shown.contains(key.as_str()));
     }
-    let now = clock::now();
-    let mut events = Vec::with_capacity(rows.len());
-    let mut failed = Vec::new();
-    let mut waiting = 0;
     for (key, row) in rows {
         let name = row.0.get("event_name").and_then(|name| name.as_str()).map(str::to_owned);
-        match capture(row, &source.options, now) {
-            Captured::Event(event) => events.push(Keyed { key, event }),
-            Captured::Waiting => waiting += 1,
-            Captured::Fault(fault) => failed.push(Failed::by_rule(key, name, &fault)),
+        match capture(row, &source.options, at) {
+            Captured::Event(event) => reading.events.push(Keyed { key, event }),
+            Captured::Waiting => reading.waiting += 1,
+            Captured::Fault(fault) => reading.failed.push(Failed::by_rule(key, name, &fault)),
         }
     }
+    reading
+}
+
+/// Reads, normalises and writes.
+fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again, word: Word) -> Chunk {
+    let Reading { at, mut events, mut failed, mut waiting, mut vanished } =
+        read(source, keys, audits, word);
     if again == Again::Yes {
         write::take_back(source, keys.texts(), &events);
     }
@@ -271,10 +332,19 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Ch
             (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
         });
     }
-    let (fresh, refused) = write::write(source, &events, now, seen.as_deref());
-    failed.extend(refused);
+    let written = write::write(source, &events, at, word);
+    let mut fresh = written.fresh;
+    failed.extend(written.failed);
     if fresh > 0 {
         bell::mark();
+    }
+    if !written.again.is_empty() {
+        let keys = source.keys_of(&written.again).unwrap_or_else(|| Error::NotAKey.raise());
+        let second = capture_chunk(source, &keys, audits, Again::No, Word::Last);
+        failed.extend(second.failed);
+        vanished.extend(second.vanished);
+        waiting += second.waiting;
+        fresh += second.fresh;
     }
     let well = events.into_iter().map(|e| e.key).filter(|k| failed.iter().all(|f| f.key != *k));
     let well = well.collect();

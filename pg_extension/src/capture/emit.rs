@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::clock;
+use super::consent::{self, Word};
 use super::drain::{self, PER_KEY};
 use super::forgotten;
 use super::guard::{Ending, condition, sqlstate, subtransaction};
@@ -142,20 +143,28 @@ fn put_or_halve(
             Ok(written) => return told(source, parcels, written, answers),
             Err(failure) => failure,
         };
-        let arbitrating = write::was_arbitrating();
+        let (arbitrating, speaking) = (write::was_arbitrating(), consent::was_speaking());
         let was_cancelled = is_late && failure.is_cancel();
-        if failure.must_not_be_swallowed() && !was_cancelled {
+        // A refusal that cannot be written must not be lost.
+        let is_refusal = speaking && failure.is_of_the_snapshot();
+        if (failure.must_not_be_swallowed() || is_refusal) && !was_cancelled {
             failure.rethrow();
         }
         match parcels {
             _ if was_cancelled => late,
+            // Another transaction's, and this one cannot see it under REPEATABLE READ.
+            [one] if arbitrating && failure.is_of_the_snapshot() => {
+                set(&mut answers[one.at], "known");
+                let event = std::slice::from_ref(&one.keyed);
+                let refuse = || drain::framed(|| write::refuse(source, event));
+                if let Err(failure) = subtransaction(Ending::Keep, refuse) {
+                    failure.rethrow();
+                }
+                return Vec::new();
+            }
             _ if source.abort => {
                 let code = failure.code();
                 Error::CaptureFailed { code, condition: condition(code) }.raise()
-            }
-            [one] if arbitrating && failure.is_of_the_snapshot() => {
-                set(&mut answers[one.at], "known");
-                return Vec::new();
             }
             [_, _, ..] if failure.is_of_a_row() => {
                 let (left, right) = parcels.split_at_mut(parcels.len() / 2);
@@ -188,7 +197,6 @@ fn put_or_halve(
 /// Whether each event is new, or how it failed.
 fn put(source: &Source, parcels: &mut [Parcel]) -> Vec<Result<bool, Failed>> {
     let now = clock::now();
-    let seen = write::snapshot(source);
     parcels
         .iter_mut()
         .map(|parcel| {
@@ -196,8 +204,8 @@ fn put(source: &Source, parcels: &mut [Parcel]) -> Vec<Result<bool, Failed>> {
             if source.salt.is_some() {
                 forgotten::blank(source, one);
             }
-            let (fresh, mut failed) = write::write(source, one, now, seen.as_deref());
-            failed.pop().map_or(Ok(fresh > 0), Err)
+            let mut written = write::write(source, one, now, Word::Last);
+            written.failed.pop().map_or(Ok(written.fresh > 0), Err)
         })
         .collect()
 }

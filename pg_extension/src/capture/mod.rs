@@ -16,6 +16,7 @@ use drain::Tally;
 use source::Stretch;
 
 pub(crate) mod clock;
+mod consent;
 mod drain;
 mod emit;
 mod forgotten;

@@ -13,6 +13,7 @@ use pgrx::spi::SpiClient;
 use pgrx::{JsonB, PgRelation, spi};
 use serde_json::Value;
 
+use super::consent::Word;
 use super::guard::{as_reader, as_role};
 use super::pending::Keys;
 use super::statement::{Record, Statement, argument};
@@ -510,18 +511,24 @@ impl Source {
 
     /// Reads the view's rows of some keys, as the view's owner and in a security-restricted
     /// operation: nothing that the view calls gets a right on `capi`.
-    pub(super) fn read(&self, keys: &Keys) -> Result<Vec<(String, Row)>, spi::Error> {
+    ///
+    /// The last word is read from what is committed by now, under `REPEATABLE READ` too.
+    pub(super) fn read(&self, keys: &Keys, word: Word) -> Result<Vec<(String, Row)>, spi::Error> {
+        let run = match word {
+            Word::Read => Statement::run,
+            Word::Last => Statement::run_latest,
+        };
         as_reader(self.view_owner, || {
             Spi::connect_mut(|client| {
                 let mut rows = match (keys, &self.shape, &self.one) {
                     (Keys::Integers(keys), KeyShape::Integer(_), Some(one)) if keys.len() == 1 => {
-                        one.run(client, &[argument(keys[0])])?
+                        run(one, client, &[argument(keys[0])])?
                     }
                     (Keys::Integers(keys), KeyShape::Integer(_), _) => {
-                        self.many.run(client, &[argument(keys.as_slice())])?
+                        run(&self.many, client, &[argument(keys.as_slice())])?
                     }
                     (Keys::Texts(keys), KeyShape::Texts(_), Some(one)) if keys.len() == 1 => {
-                        one.run(client, &[keys[0].first().and_then(|key| argument(key.as_str()))])?
+                        run(one, client, &[keys[0].first().and_then(|key| argument(key.as_str()))])?
                     }
                     (Keys::Texts(keys), KeyShape::Texts(columns), _) => {
                         let columns: Vec<_> = (0..columns.len())
@@ -530,7 +537,7 @@ impl Source {
                                 argument(column.map(String::as_str).collect::<Vec<_>>())
                             })
                             .collect();
-                        self.many.run(client, &columns)?
+                        run(&self.many, client, &columns)?
                     }
                     // The key's type has changed since the triggers were made.
                     _ => Error::KeyTypeChanged.raise(),

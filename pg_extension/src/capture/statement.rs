@@ -42,8 +42,33 @@ impl Statement {
     /// Runs it. What it returns is there until the client closes or another statement runs.
     pub(super) fn run<'client>(
         &self,
+        client: &'client mut SpiClient<'_>,
+        arguments: &[Argument],
+    ) -> Result<Rows<'client>, spi::Error> {
+        self.run_in(client, arguments, ptr::null_mut())
+    }
+
+    /// Runs it on what is committed by now, whatever the transaction's isolation.
+    pub(super) fn run_latest<'client>(
+        &self,
+        client: &'client mut SpiClient<'_>,
+        arguments: &[Argument],
+    ) -> Result<Rows<'client>, spi::Error> {
+        // SAFETY: in a transaction; the snapshot is used at once, as foreign keys do under
+        // REPEATABLE READ.
+        let latest = unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::GetLatestSnapshot()
+        };
+        self.run_in(client, arguments, latest)
+    }
+
+    /// Runs it in a snapshot; null is the one that Postgres would take.
+    fn run_in<'client>(
+        &self,
         _client: &'client mut SpiClient<'_>,
         arguments: &[Argument],
+        snapshot: pg_sys::Snapshot,
     ) -> Result<Rows<'client>, spi::Error> {
         assert_eq!(arguments.len(), self.types.len(), "an argument for each parameter");
         let plan = self.plan()?;
@@ -58,8 +83,16 @@ impl Statement {
         // rows belongs to the connection that `_client` holds.
         unsafe {
             pg_sys::SPI_tuptable = ptr::null_mut();
-            let status =
-                pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, all);
+            let status = pg_sys::SPI_execute_snapshot(
+                plan,
+                values.as_mut_ptr(),
+                nulls.as_ptr(),
+                snapshot,
+                ptr::null_mut(),
+                false,
+                true,
+                all,
+            );
             ok(status)?;
             let table = pg_sys::SPI_tuptable;
             let rows: &[pg_sys::HeapTuple] = match table.is_null() {

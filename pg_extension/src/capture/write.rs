@@ -11,9 +11,10 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use super::clock;
+use super::consent::{self, Known, Word};
 use super::guard::as_role;
 use super::jsonb::{self, Jsonb};
-use super::source::{self, Source};
+use super::source::Source;
 use super::statement::{Statement, argument};
 
 /// An event with the key of its row.
@@ -130,28 +131,12 @@ const INSERT_ONE_TYPES: [pg_sys::Oid; 17] = [
 /// What holds the keys that were not new.
 const EXISTING: &str = "
 select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false),
-    coalesce(w.refused, o.refused), o.refused, w.note is distinct from 'the row says so' and w.at is not null,
+    o.refused, w.refused, w.at is not null and w.note is distinct from 'the row says so',
     coalesce(o.source <> $2 and exists (select from capi.source x where x.source = o.source and x.tracked), false)
 from capi.event_key k
 left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
 left join capi.withdrawal w on w.source = o.source and w.key = o.key and w.at >= o.captured_at
 where k.hash = any ($1)";
-
-/// Consent that has changed since the capture; a person once forgotten stays so. Where somebody
-/// has withdrawn by call, or in a transaction that this one's reading of the row ($5) did not see,
-/// the row can refuse more and give nothing back.
-const WITHDRAW: &str = "
-insert into capi.withdrawal as w (source, key, refused, reason, note)
-values ($1, $2, $3, 'withdrawn', 'the row says so')
-on conflict (source, key) do update
-set refused = case when w.at < $4 or w.note = excluded.note
-            and (w.xid = pg_current_xact_id() or coalesce(pg_visible_in_snapshot(w.xid, $5::pg_snapshot), false))
-        then excluded.refused
-        else array(select distinct x from unnest(w.refused || excluded.refused) x
-            where x not like '!%' or x = any (w.refused) and x = any (excluded.refused) order by x) end,
-    at = clock_timestamp(), xid = pg_current_xact_id(), by_role = session_user,
-    note = case when w.note = excluded.note or w.at < $4 then excluded.note else w.note end
-where w.reason <> 'forgotten'";
 
 /// Events that this transaction has written for some keys.
 const MINE: &str = "
@@ -217,38 +202,46 @@ struct Columns {
     dropped: Jsonb,
 }
 
-/// Writes events as the schema's owner; returns how many are new, and those that the rules of
-/// uniqueness refuse.
-///
-/// `seen` is a snapshot that the rows were read after, see [`snapshot`].
-pub(super) fn write(
-    source: &Source,
-    events: &[Keyed],
-    now: Timestamp,
-    seen: Option<&str>,
-) -> (usize, Vec<Failed>) {
+/// What became of events.
+pub(super) struct Written {
+    /// How many are new.
+    pub(super) fresh: usize,
+    /// Those that the rules of uniqueness refuse.
+    pub(super) failed: Vec<Failed>,
+    /// Keys of rows that give consent back and must be read again, now that nobody can refuse
+    /// meanwhile.
+    pub(super) again: Vec<String>,
+}
+
+/// Writes events as the schema's owner.
+pub(super) fn write(source: &Source, events: &[Keyed], now: Timestamp, word: Word) -> Written {
     as_role(source.owner, || {
         Spi::connect_mut(|client| {
             // In the memory of the connection, which goes with the chunk.
             let columns: Vec<Columns> = events.iter().map(|e| Columns::of(source, e)).collect();
             let known = insert(client, source, events, &columns, now)?;
             let fresh = events.len() - known.len();
-            let failed =
-                if known.is_empty() { Vec::new() } else { existing(client, source, &known, seen)? };
-            Ok((fresh, failed))
+            let mut written = Written { fresh, failed: Vec::new(), again: Vec::new() };
+            if !known.is_empty() {
+                existing(client, source, &known, word, &mut written)?;
+            }
+            Ok(written)
         })
     })
     .unwrap_or_else(|e: spi::Error| pgrx::error!("outbox cannot be written: {e}"))
 }
 
-/// The snapshot before a view is read: what the row says is older than a withdrawal that it does not
-/// show. None where nobody has withdrawn yet: then all withdrawals are younger.
-pub(super) fn snapshot(source: &Source) -> Option<String> {
-    if !source::has_pages("withdrawal") {
-        return None;
-    }
-    as_role(source.owner, || Spi::get_one::<String>("select pg_current_snapshot()::text"))
-        .unwrap_or_else(|e| pgrx::error!("snapshot cannot be read: {e}"))
+/// Refuses for events of other transactions that this one cannot see.
+pub(super) fn refuse(source: &Source, events: &[Keyed]) {
+    as_role(source.owner, || {
+        Spi::connect_mut(|client| -> Result<(), spi::Error> {
+            for Keyed { key, event } in events.iter().filter(|e| !e.event.refused.is_empty()) {
+                consent::refuse(client, source, key, &event.refused)?;
+            }
+            Ok(())
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("withdrawals cannot be written: {e}"));
 }
 
 /// Inserts events; returns those whose key was there.
@@ -365,61 +358,48 @@ fn insert_many(
     Ok(fresh)
 }
 
+/// The event that holds a key.
+struct Holder {
+    key_hash: i64,
+    event: i64,
+    captured_at: TimestampWithTimeZone,
+    /// Written by this transaction.
+    is_mine: bool,
+    /// Of another source that is tracked.
+    is_elsewhere: bool,
+    /// None of an event beyond retention, which nobody sends any more.
+    consent: Option<Known>,
+}
+
 /// Judges events whose key was there already: rewritten, repeated, or an id of another row.
 fn existing(
     client: &mut SpiClient<'_>,
     source: &Source,
     known: &[(&Keyed, &Columns)],
-    seen: Option<&str>,
-) -> Result<Vec<Failed>, spi::Error> {
-    let hashes: Vec<Uuid> = known.iter().map(|(_, c)| Uuid::from_bytes(c.hash)).collect();
-    let mut held = HashMap::new();
-    EXISTING_STATEMENT.with(|statement| -> Result<(), spi::Error> {
-        let mut found = statement.run(client, &[argument(hashes), argument(source.id)])?;
-        while let Some(row) = found.next() {
-            if let (Some(hash), Some(key_hash), Some(event), Some(captured_at), Some(mine)) = (
-                row.get::<Uuid>(0),
-                row.get::<i64>(1),
-                row.get::<i64>(2),
-                row.get::<TimestampWithTimeZone>(3),
-                row.get::<bool>(4),
-            ) {
-                let refused = row.get::<Vec<String>>(5);
-                // By call: only a row that says something new is heard.
-                let by_call = row.get::<bool>(7).unwrap_or(false);
-                let first = by_call.then(|| row.get::<Vec<String>>(6)).flatten();
-                let elsewhere = row.get::<bool>(8).unwrap_or(false);
-                let known = (key_hash, event, captured_at, mine, refused, first, elsewhere);
-                held.insert(*hash.as_bytes(), known);
-            }
-        }
-        Ok(())
-    })?;
-    let mut failed = Vec::new();
+    word: Word,
+    written: &mut Written,
+) -> Result<(), spi::Error> {
+    let holders = holders(client, source, known)?;
     for (keyed, column) in known {
-        let Some((key_hash, event, captured_at, mine, refused, first, elsewhere)) =
-            held.get(&column.hash)
-        else {
-            continue;
-        };
-        if *key_hash != column.key_hash || *elsewhere {
+        let Some(holder) = holders.get(&column.hash) else { continue };
+        if holder.key_hash != column.key_hash || holder.is_elsewhere {
             // Another row's, or the same row's through another view that is tracked, too.
-            let other = if *key_hash == column.key_hash { "view" } else { "row" };
-            failed.push(Failed {
+            let other = if holder.key_hash == column.key_hash { "view" } else { "row" };
+            written.failed.push(Failed {
                 key: keyed.key.clone(),
                 event_name: Some(keyed.event.event.event_name.clone()),
                 sqlstate: "23505".into(),
                 reason: format!("event_id_of_another_{other}"),
                 field: Some("event_id"),
             });
-        } else if *mine {
+        } else if holder.is_mine {
             let e = &keyed.event.event;
             client.update(
                 REWRITE,
                 None,
                 &[
-                    (*event).into(),
-                    (*captured_at).into(),
+                    holder.event.into(),
+                    holder.captured_at.into(),
                     source.version.into(),
                     timestamptz(e.event_time).into(),
                     e.action_source.as_str().into(),
@@ -431,24 +411,47 @@ fn existing(
                     column.dropped.into(),
                 ],
             )?;
-        } else if refused.as_ref().is_some_and(|before| *before != keyed.event.refused)
-            && first.as_ref() != Some(&keyed.event.refused)
-        {
-            let now = keyed.event.refused.clone();
-            client.update(
-                WITHDRAW,
-                None,
-                &[
-                    source.id.into(),
-                    keyed.key.as_str().into(),
-                    now.into(),
-                    (*captured_at).into(),
-                    seen.into(),
-                ],
-            )?;
+        } else if let Some(known) = &holder.consent {
+            let (key, refused) = (keyed.key.as_str(), keyed.event.refused.as_slice());
+            if consent::hear(client, source, key, known, refused, word)? {
+                written.again.push(keyed.key.clone());
+            }
         }
     }
-    Ok(failed)
+    Ok(())
+}
+
+/// The events that hold the keys of others, by their hashes.
+fn holders(
+    client: &mut SpiClient<'_>,
+    source: &Source,
+    known: &[(&Keyed, &Columns)],
+) -> Result<HashMap<[u8; 16], Holder>, spi::Error> {
+    let hashes: Vec<Uuid> = known.iter().map(|(_, c)| Uuid::from_bytes(c.hash)).collect();
+    let mut holders = HashMap::new();
+    EXISTING_STATEMENT.with(|statement| -> Result<(), spi::Error> {
+        let mut found = statement.run(client, &[argument(hashes), argument(source.id)])?;
+        while let Some(row) = found.next() {
+            let (Some(hash), Some(key_hash), Some(event), Some(captured_at)) =
+                (row.get::<Uuid>(0), row.get::<i64>(1), row.get::<i64>(2), row.get(3))
+            else {
+                continue;
+            };
+            let is = |column| row.get::<bool>(column).unwrap_or(false);
+            let withdrawn = row.get::<Vec<String>>(6);
+            let consent = row.get::<Vec<String>>(5).map(|at_capture| Known {
+                captured_at,
+                at_capture,
+                withdrawn,
+                by_call: is(7),
+            });
+            let (is_mine, is_elsewhere) = (is(4), is(8));
+            let holder = Holder { key_hash, event, captured_at, is_mine, is_elsewhere, consent };
+            holders.insert(*hash.as_bytes(), holder);
+        }
+        Ok(())
+    })?;
+    Ok(holders)
 }
 
 /// Deletes what this transaction has written for these keys and would not write now. Its rows are
