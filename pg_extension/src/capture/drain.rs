@@ -1,7 +1,7 @@
 //! Drains the noted keys: reads, normalises and writes them in chunks. What fails is halved down to
 //! the bad key and put on record; the order commits.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use capi_core::capture::{Captured, capture};
@@ -20,8 +20,11 @@ use super::write::{self, Failed, Keyed};
 use crate::error::Error;
 use crate::{bell, gucs};
 
-/// Keys per subtransaction: large enough to be set-based, small enough to bound memory.
+/// Keys per subtransaction: of those Postgres remembers 64 of a transaction at no cost to others.
 pub(super) const CHUNK: usize = 1_000;
+
+/// Rows that are in memory at a time: large enough to be set-based.
+const PAGE: usize = 200;
 
 /// What a key adds to the time budget, so that a bulk load is not cut off for its size.
 pub(super) const PER_KEY: Duration = Duration::from_millis(1);
@@ -78,12 +81,12 @@ pub(super) fn trial(id: i32) -> Option<String> {
                 let source = source::get(id).expect("track has just written it");
                 match source.some_key() {
                     Ok(Some(key)) => {
-                        drop(capture_chunk(&source, &key, false, Again::No, Word::Read));
+                        drop(capture_chunk(&source, &key, false, Again::No));
                     }
                     // An empty view: reading no keys still checks names, types and rights.
                     Ok(None) => {
                         let none = source.no_keys();
-                        drop(capture_chunk(&source, &none, false, Again::No, Word::Read));
+                        drop(capture_chunk(&source, &none, false, Again::No));
                     }
                     Err(e) => pgrx::error!("view cannot be read: {e}"),
                 };
@@ -156,7 +159,7 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
             framed(|| {
                 let source = source::get(id).filter(|s| s.tracked)?;
                 let (audits, again) = (effort.audits, effort.again);
-                let chunk = capture_chunk(&source, keys, audits, again, Word::Read);
+                let chunk = capture_chunk(&source, keys, audits, again);
                 Some((chunk, source.abort))
             })
         })
@@ -249,6 +252,7 @@ fn out_of_time(id: i32, keys: &Keys, deadline: Instant) -> Tally {
 }
 
 /// What became of a chunk that was not rolled back.
+#[derive(Default)]
 struct Chunk {
     /// Keys whose events are in the outbox.
     well: Vec<String>,
@@ -262,6 +266,17 @@ struct Chunk {
     vanished: Vec<String>,
     /// Whether there are captures that failed earlier: most shops have none to search.
     may_have_open_errors: bool,
+}
+
+impl Chunk {
+    fn add(&mut self, more: Self) {
+        self.well.extend(more.well);
+        self.failed.extend(more.failed);
+        self.fresh += more.fresh;
+        self.waiting += more.waiting;
+        self.vanished.extend(more.vanished);
+        self.may_have_open_errors |= more.may_have_open_errors;
+    }
 }
 
 /// What the rows of keys come to.
@@ -304,52 +319,51 @@ fn read(source: &Source, keys: &Keys, audits: bool, word: Word) -> Reading {
 }
 
 /// Reads, normalises and writes.
-fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again, word: Word) -> Chunk {
-    let Reading { at, mut events, mut failed, mut waiting, mut vanished } =
-        read(source, keys, audits, word);
+fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Chunk {
+    if keys.len() <= PAGE {
+        return capture_page(source, keys, audits, again, Word::Read);
+    }
+    let mut chunk = Chunk::default();
+    for page in keys.chunks(PAGE) {
+        chunk.add(capture_page(source, &page, audits, again, Word::Read));
+    }
+    chunk
+}
+
+fn capture_page(source: &Source, keys: &Keys, audits: bool, again: Again, word: Word) -> Chunk {
+    let Reading { at, mut events, failed, waiting, vanished } = read(source, keys, audits, word);
     if again == Again::Yes {
         write::take_back(source, keys.texts(), &events);
     }
+    let mut chunk = Chunk { failed, waiting, vanished, ..Chunk::default() };
     if events.is_empty() {
-        return Chunk {
-            well: Vec::new(),
-            failed,
-            may_have_open_errors: false,
-            fresh: 0,
-            waiting,
-            vanished,
-        };
+        return chunk;
     }
     if source.salt.is_some() {
         forgotten::blank(source, &mut events);
     }
     // One order everywhere, so that two transactions with the same keys cannot lock each other.
     if events.len() > 1 {
-        let integers = matches!(keys, Keys::Integers(_));
+        let places: HashMap<String, usize> = keys.texts().into_iter().zip(0..).collect();
         events.sort_by_cached_key(|k| {
-            let number = if integers { k.key.parse().unwrap_or(0) } else { 0_i64 };
             let event = &k.event.event;
-            (number, k.key.clone(), event.event_name.clone(), event.event_id.clone())
+            (places.get(&k.key).copied(), event.event_name.clone(), event.event_id.clone())
         });
     }
     let written = write::write(source, &events, at, word);
-    let mut fresh = written.fresh;
-    failed.extend(written.failed);
-    if fresh > 0 {
+    chunk.fresh = written.fresh;
+    chunk.failed.extend(written.failed);
+    if chunk.fresh > 0 {
         bell::mark();
     }
+    chunk.well = events.into_iter().map(|e| e.key).collect();
     if !written.again.is_empty() {
         let keys = source.keys_of(&written.again).unwrap_or_else(|| Error::NotAKey.raise());
-        let second = capture_chunk(source, &keys, audits, Again::No, Word::Last);
-        failed.extend(second.failed);
-        vanished.extend(second.vanished);
-        waiting += second.waiting;
-        fresh += second.fresh;
+        chunk.add(capture_page(source, &keys, audits, Again::No, Word::Last));
     }
-    let well = events.into_iter().map(|e| e.key).filter(|k| failed.iter().all(|f| f.key != *k));
-    let well = well.collect();
-    let may_have_open_errors = source::has_pages("capture_error");
-    Chunk { well, failed, may_have_open_errors, fresh, waiting, vanished }
+    chunk.well.retain(|key| chunk.failed.iter().all(|f| f.key != *key));
+    chunk.may_have_open_errors = source::has_pages("capture_error");
+    chunk
 }
 
 /// The settings that a view is read with and the outbox is written with.
