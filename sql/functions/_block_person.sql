@@ -10,6 +10,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     digests text[] := capi._person_digests(p_field, p_value, p_country);
 begin

@@ -139,6 +139,9 @@ impl<'a> Envelope<'a> {
 
     /// Judges a change of an audience.
     pub(in crate::fake) fn check_users(&self) -> Checked<Users> {
+        if self.0.contains_key("data") {
+            return Err(Refusal::invalid("data", "is not a parameter of this edge"));
+        }
         users::check(&self.parameters()?)
     }
 
