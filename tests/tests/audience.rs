@@ -489,7 +489,11 @@ async fn a_failure_that_passes_is_waited_for() {
         .await;
     let output = run(&shop, &["newsletter"]).await;
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("stopped: 80003 (a budget of calls"), "{}", said(&output));
+    assert!(
+        said(&output).contains("stopped: 80003 (Meta takes no more calls"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(requests(&platform).await.len(), 5);
     sync(&shop).await;
     assert_eq!(members(&platform), 2);

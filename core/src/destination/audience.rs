@@ -154,9 +154,25 @@ impl Audience {
         meta::Audience::verdict(sent, answer)
     }
 
-    /// What the reason of a decision means, and the way out.
+    /// What the reason of a decision means, and the way out; `None` for what nobody knows.
     pub fn explain(reason: &str) -> Option<&'static str> {
-        meta::Audience::explain(reason).or_else(|| super::explain("meta", reason))
+        Some(match reason {
+            "answer_lost" | "answer_timeout" => {
+                "the platform may have got the last batch; it goes again, which changes nothing \
+                 where it has"
+            }
+            "connect_failed" => {
+                "the platform could not be reached; check network, DNS and endpoint"
+            }
+            "unreadable_answer" => {
+                "the answer was none of the platform's, so it comes from something in between; check \
+                 endpoint"
+            }
+            "credential_malformed" => "the credential is no token; correct it",
+            "tls_required" => "the credential would travel in clear; set endpoint to https",
+            "request_not_built" => "settings and credential make no request; correct them",
+            _ => return meta::Audience::explain(reason),
+        })
     }
 }
 

@@ -177,7 +177,10 @@ fn expression(name: &str, of: &str) -> String {
     let (category, base) = of.split_once(' ').unwrap_or(("", ""));
     let is = |oid: pg_sys::Oid| base == oid.to_u32().to_string();
     match () {
-        () if name == CONSENT_AT => format!("(extract(epoch from {column}) * 1000000)::bigint"),
+        // Not a time that anybody consented at.
+        () if name == CONSENT_AT => format!(
+            "case when isfinite({column}) then (extract(epoch from {column}) * 1000000)::bigint end"
+        ),
         () if category == "A" => format!("to_jsonb({column})"),
         () if is(pg_sys::JSONBOID) || is(pg_sys::JSONOID) => format!("{column}::jsonb"),
         () if is(pg_sys::DATEOID) => format!("to_char({column}, 'YYYY-MM-DD')"),

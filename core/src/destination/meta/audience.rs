@@ -18,7 +18,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::codes::Class;
+use super::codes::{self, Class};
 use super::settings::{self, Settings};
 use super::{answer, usage};
 use crate::audience::{PARTS, STRONG};
@@ -218,7 +218,21 @@ impl List {
             _ if reason.split('/').next() == Some("2650") => {
                 "Meta does not take this change of the audience; look at it in Audience Manager"
             }
-            _ => return None,
+            _ => {
+                let mut codes = reason.splitn(2, '/').map(|code| code.parse::<i64>().ok());
+                let code = codes.next().flatten()?;
+                match codes::class(Some(code), codes.next().flatten(), false, 400) {
+                    Class::Throttle => "Meta takes no more calls for now; sync again later",
+                    Class::Retry => "Meta is not available for now; sync again later",
+                    Class::Configuration => {
+                        "the token, or the app behind it, may not change the audience"
+                    }
+                    Class::Payload => {
+                        "Meta takes no request of this kind; look the code up in its Marketing API \
+                         errors"
+                    }
+                }
+            }
         })
     }
 }
@@ -252,12 +266,12 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    fn list(settings: Value) -> List {
-        List::build(&settings, &json!({"audience_id": "6001"})).expect("settings")
+    fn list(settings: &Value) -> List {
+        List::build(settings, &json!({"audience_id": "6001"})).expect("settings")
     }
 
     fn plain() -> List {
-        list(json!({"pixel_id": "1"}))
+        list(&json!({"pixel_id": "1"}))
     }
 
     fn member(parts: &[(&str, &str)], value: Option<&str>) -> Member {
@@ -305,13 +319,13 @@ mod tests {
     #[test]
     fn limited_data_use_goes_with_every_addition() {
         let members = [member(&[("email", "jo@example.com")], None)];
-        let located = list(json!({"pixel_id": "1", "limited_data_use": true}));
+        let located = list(&json!({"pixel_id": "1", "limited_data_use": true}));
         let payload = &located.request(Change::Add, &members, SESSION).body["payload"];
         assert_eq!(payload["schema"], json!(["EMAIL", "DATA_PROCESSING_OPTIONS"]));
         assert_eq!(payload["data"][0][1], json!(["LDU"]));
         let named =
             json!({"pixel_id": "1", "limited_data_use": true, "limited_data_use_state": 1000});
-        let payload = &list(named).request(Change::Add, &members, SESSION).body["payload"];
+        let payload = &list(&named).request(Change::Add, &members, SESSION).body["payload"];
         let schema = payload["schema"].as_array().expect("keys");
         let at = |key: &str| schema.iter().position(|known| known == key).expect("the key");
         assert_eq!(payload["data"][0][at("DATA_PROCESSING_OPTIONS_COUNTRY")], 1);
@@ -380,6 +394,9 @@ mod tests {
         for reason in ["100/33", "100/1713230", "190/463", "200/1870090", "2650/1870145"] {
             assert!(List::explain(reason).is_some(), "{reason}");
         }
+        let throttled = List::explain("80003").expect("a meaning");
+        assert!(throttled.contains("sync again later"), "{throttled}");
+        assert_eq!(List::explain("http_502"), None);
         for reason in ["num_received_short", "num_received_unknown", "200/1870050"] {
             assert!(List::explain(reason).is_some(), "{reason}");
         }
@@ -398,7 +415,7 @@ mod tests {
                 }).collect(),
                 value: valued.then(|| Amount::parse("1.5").expect("a number")),
             }).collect();
-            let list = list(json!({"pixel_id": "1", "limited_data_use": limited}));
+            let list = list(&json!({"pixel_id": "1", "limited_data_use": limited}));
             let body = list.request(change, &members, SESSION).body;
             let keys = body["payload"]["schema"].as_array().expect("keys");
             let rows = body["payload"]["data"].as_array().expect("rows");

@@ -12,7 +12,7 @@ fn digest(letter: &str) -> String {
     letter.repeat(64)
 }
 
-fn change(session: u64, data: Value) -> Value {
+fn change(session: u64, data: &Value) -> Value {
     json!({
         "payload": {"schema": ["EMAIL", "FN", "LOOKALIKE_VALUE"], "data": data},
         "session": {"session_id": session, "batch_seq": 1, "last_batch_flag": true,
@@ -21,7 +21,7 @@ fn change(session: u64, data: Value) -> Value {
 }
 
 fn one(session: u64) -> Value {
-    change(session, json!([[DIGEST, "", 44.5]]))
+    change(session, &json!([[DIGEST, "", 44.5]]))
 }
 
 fn call(body: &Value) -> Call {
@@ -54,7 +54,7 @@ pub(super) fn users(examples: &mut Examples) {
         examples.bad("users.keys", call(&with(&one(8), path, json!(1))));
     }
     let schema = |session, schema: Value, row: Value| {
-        let body = with(&change(session, json!([row])), "payload.schema", schema);
+        let body = with(&change(session, &json!([row])), "payload.schema", schema);
         call(&body)
     };
     let all = json!([
@@ -91,12 +91,12 @@ pub(super) fn users(examples: &mut Examples) {
     ] {
         examples.bad("users.schema", schema(11, bad, json!([DIGEST, "", 1])));
     }
-    let many = |session, rows: usize| change(session, json!(vec![json!([DIGEST, "", 1]); rows]));
+    let many = |session, rows: usize| change(session, &json!(vec![json!([DIGEST, "", 1]); rows]));
     examples.row("users.limit", call(&many(12, 10_000)), call(&many(13, 10_001)));
     examples.bad("users.limit", call(&many(13, 0)));
     examples.good("users.rows", call(&one(14)));
     for bad in [json!([DIGEST]), json!([[DIGEST, ""]]), json!([{"EMAIL": DIGEST}]), json!("x")] {
-        examples.bad("users.rows", call(&change(15, bad)));
+        examples.bad("users.rows", call(&change(15, &bad)));
     }
     examples.good("users.session", call(&without(&one(16), "session.estimated_num_total")));
     for bad in [
@@ -157,7 +157,7 @@ async fn wrong_rows_are_counted_and_the_others_taken() {
         [digest("b"), "", "12"],
         [null, digest("a"), 1],
     ]);
-    let (status, answer) = fake.post(EDGE, &change(77, rows)).await;
+    let (status, answer) = fake.post(EDGE, &change(77, &rows)).await;
     assert_eq!(status, 200);
     assert_eq!(answer["num_received"], 9);
     assert_eq!(answer["num_invalid_entries"], 7);
@@ -172,7 +172,7 @@ async fn wrong_rows_are_counted_and_the_others_taken() {
 async fn a_removal_finds_whoever_has_one_of_its_identifiers() {
     let fake = Fake::default();
     let people = |session: u64, rows: Value| {
-        let body = change(session, rows);
+        let body = change(session, &rows);
         with(&body, "payload.schema", json!(["EMAIL", "PHONE"]))
     };
     let (a, b, c, d) = (digest("a"), digest("b"), digest("c"), digest("d"));
