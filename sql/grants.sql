@@ -34,12 +34,16 @@ grant execute on function
     capi.unblock(integer, integer, text),
     capi.alert_note(jsonb),
     capi.alert_claim(),
-    capi.alert_told(bigint, text, boolean)
+    capi.alert_told(bigint, text, boolean),
+    capi.audience_open(text, text),
+    capi.audience_batch(bigint, text, uuid, integer),
+    capi.audience_record(bigint, text, uuid[], bigint, integer, text),
+    capi.audience_close(bigint, text, integer, text)
 to capi_sidecar;
 
 grant select on capi.delivery, capi.attempts, capi.sources, capi.field, capi.rule, capi.capture_error, capi.capture_errors,
     capi.era, capi.source_version, capi.sweeps, capi.backfills, capi.alerts, capi.pixel_coverage, capi.replays,
-    capi.replayed, capi.retention
+    capi.replayed, capi.retention, capi.audience_status, capi.audience_syncs
 to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal, capi.tenant_reader to capi_admin;
 grant select on sequence capi.capture_failures to capi_analyst, capi_admin;
@@ -57,6 +61,9 @@ grant execute on function
     capi.create_destination(text, text, jsonb, text),
     capi.alter_destination(text, jsonb, text),
     capi.drop_destination(text),
+    capi.create_audience(text, text, regclass, jsonb),
+    capi.alter_audience(text, regclass, jsonb),
+    capi.drop_audience(text, boolean),
     capi.pause(text, text),
     capi.resume(text),
     capi.replay(text, bigint[], text, boolean),
@@ -83,6 +90,7 @@ grant execute on function
     capi.forget(text, text, text),
     capi.find_person(text, text, text),
     capi.forget_person(text, text, text, text),
+    capi._block_person(text, text, text),
     capi.sweep(regclass, interval),
     capi._backfill_open(regclass, timestamptz, timestamptz, boolean),
     capi._backfill_page(bigint, integer),

@@ -30,3 +30,7 @@ comment on function capi._longest_age(text) is 'The oldest age, in seconds, at w
 comment on function capi._pixel_snippet(text, text, jsonb, jsonb, jsonb, jsonb, text) is 'The snippet of one row for a page.';
 comment on function capi._pixel_comment(text) is 'A snippet that fires nothing and says why.';
 comment on function capi._browser(text, text, text, text, timestamptz) is 'What a web request tells of the browser, as the browser object of conversion views.';
+comment on function capi._audience_read(integer, bigint) is 'Reads the view of an audience as its owner and writes down who belongs to it, as digests; returns counts.';
+comment on function capi._audience_trial(oid) is 'Reads one row of a view as its owner and forgets it; returns why it cannot be read, or null.';
+comment on function capi._audience_columns() is 'Columns that the view of an audience may have.';
+comment on function capi._check_audience(text, jsonb, jsonb) is 'Refuses settings of an audience that are none, or a destination that has no audiences.';

@@ -283,7 +283,8 @@ fn holds_unseen(name: &str) -> bool {
     })
 }
 
-fn identity(
+/// The digests of a row; says what was dropped and why.
+pub(crate) fn identity(
     row: &Row,
     options: &Options,
     event_time: Timestamp,

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audience;
 pub mod browser;
 pub mod capture;
 pub mod consent;

@@ -8,6 +8,7 @@
 
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
 use capi_core::consent::refuses;
+use capi_core::destination::audience::Audience;
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::time::Timestamp;
@@ -35,6 +36,18 @@ fn check_settings(platform: &str, settings: JsonB) -> Result<(), ErrorReport> {
             .set_hint(trouble.way_out)
             .report(PgLogLevel::WARNING);
     }
+    Ok(())
+}
+
+/// Refuses settings of an audience that are none, or a destination that has no audiences.
+#[pg_extern(immutable, parallel_safe, name = "_check_audience")]
+fn check_audience(
+    platform: &str,
+    destination: JsonB,
+    settings: Option<JsonB>,
+) -> Result<(), ErrorReport> {
+    let settings = settings.map_or(Value::Null, |JsonB(settings)| settings);
+    Audience::build(platform, &destination.0, &settings).map_err(Error::from)?;
     Ok(())
 }
 

@@ -56,6 +56,9 @@ pub(crate) enum Error {
     /// A conversion view was dropped.
     #[error("the conversion view of a tracked table is gone")]
     ViewGone,
+    /// The view of an audience was dropped.
+    #[error("the view of the audience is gone")]
+    PeopleGone,
     /// A tracked table got another primary key.
     #[error("the primary key of a tracked table has changed its type")]
     KeyTypeChanged,
@@ -86,7 +89,7 @@ pub(crate) enum Error {
 impl Error {
     fn code(&self) -> PgSqlErrorCode {
         match self {
-            Self::ViewGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            Self::ViewGone | Self::PeopleGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             Self::CaptureFailed { code, .. } => *code,
             Self::NotReadable | Self::EmitInside | Self::NotACaller => {
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
@@ -124,6 +127,9 @@ impl Error {
             Self::Pixel(PixelError::Settings(_)) => {
                 "Set it with capi.alter_destination; docs/pixel.md has an example per platform."
                     .into()
+            }
+            Self::PeopleGone => {
+                "Make it again and name it: select capi.alter_audience(…, people => …).".into()
             }
             Self::ViewGone => "Make it again and call capi.track, or call capi.untrack.".into(),
             Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),

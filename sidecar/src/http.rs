@@ -224,8 +224,11 @@ impl Http {
     ) -> Result<Response, SendError> {
         let mut builder = match parts.method {
             Method::Get => self.client.get(parts.url),
-            Method::Post => {
-                let builder = self.client.post(parts.url);
+            Method::Post | Method::Delete => {
+                let builder = match parts.method {
+                    Method::Delete => self.client.delete(parts.url),
+                    _ => self.client.post(parts.url),
+                };
                 builder.header(CONTENT_TYPE, "application/json").body(parts.body)
             }
         };
@@ -262,7 +265,9 @@ impl Parts {
         }
         let body = match request.method {
             Method::Get => Vec::new(),
-            Method::Post => serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?,
+            Method::Post | Method::Delete => {
+                serde_json::to_vec(&request.body).map_err(|_| SendError::Build)?
+            }
         };
         let headers = request.headers.into_iter();
         let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value)).collect();

@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | done, or stopped by SIGTERM or SIGINT |
-//! | 1 | `capi check` found something that must be mended, or `capi send-test` was not taken |
+//! | 1 | `capi check` found something that must be mended, or a `capi send-test` or `capi audience sync` was not taken |
 //! | 2 | usage or configuration error |
 //! | 3 | database unreachable, or it and this program do not fit together |
 //! | 4 | anything else |

@@ -31,6 +31,7 @@ use crate::handshake::Handshake;
 use crate::recording::Recording;
 use crate::tls::{self, TlsError};
 
+pub mod audience;
 mod watch;
 
 /// How long a call may take before the server, and a little later this side, gives up.

@@ -11,8 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use capi_core::audience;
 use capi_core::capture::{Captured, Options, Row, capture};
-use capi_core::destination;
+use capi_core::destination::audience::{Audience, Change, Decision, Member, Session};
+use capi_core::destination::{self, Response};
 use capi_core::event::{ActionSource, Event};
 use capi_core::field::FIELDS;
 use capi_core::time::Timestamp;
@@ -294,4 +296,62 @@ async fn what_the_builder_sends_is_taken() {
     }
     assert!(refused.is_empty(), "{refused:#?}");
     assert_eq!(sent.len(), ActionSource::ALL.len(), "some place was never sent: {sent:?}");
+}
+
+/// People as the same pool has them go into a list and out of it: no row may be wrong in the eyes
+/// of the stand-in.
+#[tokio::test]
+async fn what_is_said_of_members_is_taken() {
+    let options = FakeOptions::default();
+    let state = FakeState::new(&options);
+    let stand_in = router(state.clone());
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let now = i64::try_from(since_1970.as_secs()).expect("in range");
+    let mut rng = StdRng::seed_from_u64(SEED);
+    for (at, settings) in [
+        json!({"pixel_id": "1"}),
+        json!({"pixel_id": "1", "limited_data_use": true}),
+        json!({"pixel_id": "1", "limited_data_use": true, "limited_data_use_state": 1000}),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let list = Audience::build("meta", settings, &json!({"audience_id": "6001"}));
+        let list = list.expect("settings");
+        let whose = audience::Audience {
+            platform: "meta".into(),
+            destination: "meta-eu".into(),
+            options: Options::default(),
+            valued: at > 0,
+        };
+        let mut members = Vec::new();
+        for _ in 0..ROWS {
+            let mut row = row(&mut rng, now);
+            row.insert("consent".into(), json!(true));
+            if let Ok(person) = audience::person(row, &whose, Timestamp(now * 1_000_000)) {
+                let digests = person.digests().map(str::to_owned).collect();
+                members.push(Member { digests, value: person.value });
+            }
+        }
+        assert!(members.len() > ROWS / 8, "{} members", members.len());
+        for (method, change) in [("POST", Change::Add), ("DELETE", Change::Remove)] {
+            let id = i64::try_from(1 + 2 * at).expect("small") + i64::from(method == "DELETE");
+            let session = Session { id, sequence: 1, is_last: true, estimated: 1 };
+            let body = list.request(change, &members, session).body.to_string();
+            let request = Request::builder()
+                .method(method)
+                .uri("/v26.0/6001/users")
+                .header("authorization", format!("Bearer {DEMO_TOKEN}"))
+                .header("content-type", "application/json")
+                .body(Body::from(body))
+                .expect("a request");
+            let response = stand_in.clone().oneshot(request).await.expect("infallible");
+            let status = response.status().as_u16();
+            let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+            let answer = Response { status, headers: Vec::new(), body: body.to_vec() };
+            let verdict = Audience::verdict(members.len(), &answer);
+            assert_eq!(verdict.decision, Decision::Taken { invalid: 0 }, "{settings} {method}");
+        }
+    }
+    assert_eq!(state.audiences()["6001"]["members"], 0, "who was added was removed");
 }

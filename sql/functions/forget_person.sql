@@ -13,9 +13,16 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+    audiences text[] := capi._block_person(field, value, country);
 begin
     return query
     select f.source, f.key, capi.forget(f.source, f.key, note)
     from capi.find_person(field, value, country) f;
+    -- Whoever has never bought is in no outbox, and may be on a list.
+    return query
+    select 'audience ' || a.name, null::text,
+        jsonb_build_object('remains', 'The next capi audience sync removes the person at the platform and here.')
+    from unnest(audiences) a (name);
 end
 $$;

@@ -48,6 +48,11 @@ impl Platform {
         self.state.summary()
     }
 
+    /// Custom audiences by their ids.
+    pub fn audiences(&self) -> Value {
+        self.state.audiences()
+    }
+
     /// A number of the summary.
     pub fn number(&self, name: &str) -> i64 {
         self.summary()[name].as_i64().unwrap_or_else(|| panic!("summary has no number {name}"))

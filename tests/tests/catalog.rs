@@ -108,7 +108,8 @@ async fn plpgsql_check_has_nothing_to_say() {
         .column(
             "select p.oid::regprocedure || ': ' || c
             from pg_proc p join pg_language l on l.oid = p.prolang,
-                plpgsql_check_function(p.oid) c
+                plpgsql_check_function(p.oid, coalesce(
+                    (select t.tgrelid from pg_trigger t where t.tgfoid = p.oid limit 1), 0)) c
             where p.pronamespace = 'capi'::regnamespace and l.lanname = 'plpgsql'
                 and p.prorettype <> 'event_trigger'::regtype",
         )

@@ -183,10 +183,10 @@ async fn forgetting_empties_a_persons_events_everywhere() {
         shop.column(&report).await,
         [
             format!(
-                r#"{sent} {{"being_sent_now": 0, "events_emptied": 1, "delivered_before": {{"meta-eu": 1}}}}"#
+                r#"{sent} {{"audiences": [], "being_sent_now": 0, "events_emptied": 1, "delivered_before": {{"meta-eu": 1}}}}"#
             ),
             format!(
-                r#"{waiting} {{"being_sent_now": 0, "events_emptied": 1, "delivered_before": {{}}}}"#
+                r#"{waiting} {{"audiences": [], "being_sent_now": 0, "events_emptied": 1, "delivered_before": {{}}}}"#
             ),
         ]
     );

@@ -20,6 +20,10 @@ async fn contents(session: &Session) -> Vec<String> {
         "select d::text from capi.destination d order by destination",
         "select d::text from capi.delivery d order by event",
         "select e::text from capi.capture_error e order by error",
+        "select a::text from capi.audience a order by audience",
+        "select m::text from capi.audience_member m order by person",
+        "select s::text from capi.audience_sync s order by sync",
+        "select p::text from capi.withdrawn_person p order by salted",
     ] {
         contents.extend(session.column(sql).await);
     }
@@ -51,6 +55,19 @@ async fn lived_in(platform: &Platform) -> Database {
     until_settled(&shop, 20).await;
     assert_eq!(sidecar.terminate().await.code(), Some(0));
     buy_many(&shop, c, 7).await;
+    // A list of people, half sent, and somebody who has withdrawn.
+    shop.run(
+        "create schema crm;
+        create view crm.people as
+        select 'm' || n || '@example.com' as email, true as consent from generate_series(1, 3) n;
+        select capi.create_audience('people', 'meta-eu', 'crm.people', '{\"audience_id\": \"1\"}');
+        select capi.withdraw('shop.orders', (select min(key) from capi.outbox where identity <> '{}'), '{webhook}')
+        from (select capi.create_destination('hook', 'webhook', '{\"endpoint\": \"https://hook.example.com/in\"}', 'HOOK_KEY')) h;
+        select sync from capi.audience_open('people', 'test')",
+    )
+    .await;
+    assert!(shop.count("select count(*) from capi.withdrawn_person").await > 0);
+    assert_eq!(shop.count("select count(*) from capi.audience_member").await, 3);
     shop
 }
 

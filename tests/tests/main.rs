@@ -1,6 +1,7 @@
 //! End-to-end tests: real Postgres, real sidecar, fake platform. One module per subject.
 
 mod alerts;
+mod audience;
 mod capture;
 mod catalog;
 mod checkout;

@@ -192,6 +192,125 @@ async fn an_administrator_cannot_make_other_peoples_views_flow_out() {
 }
 
 #[tokio::test]
+async fn audiences_are_made_by_administrators_who_may_read_the_view() {
+    let shop = tracked_shop().await;
+    shop.run(
+        "create schema crm authorization shop_owner;
+        set role shop_owner;
+        create table crm.people (email text, consent boolean);
+        create view crm.newsletter as select email, consent from crm.people;
+        insert into crm.people values ('erika.mustermann@example.com', true);
+        reset role;
+        select capi.resume('meta-eu')",
+    )
+    .await;
+    let create = "select capi.create_audience('news', 'meta-eu', 'crm.newsletter', '{\"audience_id\": \"1\"}')";
+    for role in ["app", "analyst", "capi", "web", "nobody"] {
+        assert_eq!(shop.connect_as(role).await.refused(create).await.code, "42501", "{role}");
+    }
+    let admin = shop.connect_as("admin").await;
+    shop.run("grant usage on schema crm to admin").await;
+    let refusal = admin.refused(create).await;
+    assert_eq!(refusal.code, "42501", "{refusal:?}");
+    assert!(refusal.hint.contains("grant select on crm.newsletter to admin"), "{refusal:?}");
+    shop.run("grant select on crm.newsletter to admin").await;
+    admin.run(create).await;
+    shop.run("revoke all on crm.newsletter from admin; revoke all on schema crm from admin").await;
+
+    // The sidecar gets digests and nothing else; what it calls only it may call.
+    let open = "select sync, people from capi.audience_open('news', 'test')";
+    for role in ["admin", "analyst", "app", "web"] {
+        assert_eq!(shop.connect_as(role).await.refused(open).await.code, "42501", "{role}");
+    }
+    let sidecar = shop.connect_as("capi").await;
+    let sync = sidecar.count("select sync from capi.audience_open('news', 'test')").await;
+    let digest = shop.get("select capi.digest('email', 'erika.mustermann@example.com')").await;
+    let batch = format!(
+        "select array_to_string(digests, ',') from capi.audience_batch({sync}, 'add', null, 10)"
+    );
+    assert_eq!(sidecar.get(&batch).await.trim_end_matches(','), digest);
+    for table in ["audience", "audience_member", "audience_sync", "withdrawn_person"] {
+        for role in ["capi", "analyst", "admin", "app"] {
+            let session = shop.connect_as(role).await;
+            let refusal = session.refused(&format!("select * from capi.{table}")).await;
+            assert_eq!(refusal.code, "42501", "{role} {table}");
+        }
+    }
+    for call in
+        ["_audience_read(1, 1)", "_audience_trial(0::oid)", "_check_people('crm.newsletter')"]
+    {
+        for session in [&sidecar, &admin] {
+            let refusal = session.refused(&format!("select capi.{call}")).await;
+            assert_eq!(refusal.code, "42501", "{call}");
+        }
+    }
+    assert_eq!(sidecar.refused(create).await.code, "42501");
+    assert_eq!(sidecar.refused("select capi.drop_audience('news')").await.code, "42501");
+    let analyst = shop.connect_as("analyst").await;
+    let status = "select audience, members, waiting from capi.audience_status";
+    assert_eq!(analyst.line(status).await, "news|0|1");
+    for view in ["audience_status", "audience_syncs"] {
+        let shown =
+            format!("select count(*) from capi.{view} x where strpos(x::text, '{digest}') > 0");
+        assert_eq!(analyst.count(&shown).await, 0, "{view}");
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_view_of_people_gets_no_rights() {
+    let shop = tracked_shop().await;
+    shop.run(
+        "create schema gang authorization mallory;
+        set role mallory;
+        create table gang.loot (who text, what text);
+        grant all on gang.loot to public;
+        grant usage on schema gang to public;
+        create function gang.payload() returns text language sql as 'select null::text';
+        create view gang.people as
+        select 'eve@example.com' as email, true as consent, gang.payload() as city;
+        reset role;
+        select capi.create_audience('gang', 'meta-eu', 'gang.people', '{\"audience_id\": \"1\"}'),
+            capi.resume('meta-eu')",
+    )
+    .await;
+    let sidecar = shop.connect_as("capi").await;
+    for body in [
+        "perform identity from capi.outbox;",
+        "delete from capi.audience_member;",
+        "update capi.destination set credential = 'MALLORYS';",
+        "set role capi_owner;",
+        "perform set_config('role', 'capi_owner', false);",
+        "reset session authorization;",
+        "perform capi._audience_read(1, 1);",
+        "grant capi_owner to mallory;",
+    ] {
+        shop.run(&format!(
+            "set role mallory;
+            create or replace function gang.payload() returns text language plpgsql as $f$
+            begin {body} return null; end $f$;
+            reset role"
+        ))
+        .await;
+        let refusal = sidecar.refused("select * from capi.audience_open('gang', 'test')").await;
+        assert!(
+            refusal.message.starts_with("the relation cannot be read as its owner"),
+            "{body} {refusal:?}"
+        );
+        sidecar.run("select pg_advisory_unlock_all()").await;
+    }
+    shop.run(
+        "set role mallory;
+        create or replace function gang.payload() returns text language plpgsql as $f$
+        begin insert into gang.loot values (current_user, 'x'); return null; end $f$;
+        reset role",
+    )
+    .await;
+    assert_eq!(sidecar.count("select people from capi.audience_open('gang', 'test')").await, 1);
+    assert_eq!(shop.get("select distinct who from gang.loot").await, "mallory");
+    assert_eq!(sidecar.get("select current_user").await, "capi");
+}
+
+#[tokio::test]
 async fn roles_of_another_database_are_not_taken_over_unasked() {
     let bare = Database::bare().await;
     bare.run("create extension pg_capi").await;

@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use list::{PLATFORMS, Platform, Takes};
 
 mod answer;
+pub mod audience;
 pub(crate) mod ga4;
 mod google;
 mod google_ads;
@@ -216,6 +217,8 @@ pub enum Method {
     Get,
     /// With a JSON body.
     Post,
+    /// With a JSON body, too.
+    Delete,
 }
 
 /// One HTTP request without its credential.
@@ -227,7 +230,7 @@ pub struct Request {
     pub url: String,
     /// Further headers, in lower case, such as an API version. No credential and no person.
     pub headers: Vec<(&'static str, String)>,
-    /// The JSON body of a POST.
+    /// The JSON body of what is no GET.
     pub body: Value,
     /// Positions in the slice given to [`Destination::plan`], in request order.
     pub events: Vec<usize>,

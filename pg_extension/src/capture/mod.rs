@@ -15,6 +15,7 @@ use pgrx::prelude::*;
 use drain::Tally;
 use source::Stretch;
 
+mod audience;
 pub(crate) mod clock;
 mod consent;
 mod drain;
@@ -139,6 +140,25 @@ fn milliseconds(limit: i64) -> Duration {
 
 fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// Reads the view of an audience and writes down who belongs to it, as digests; returns counts.
+#[pg_extern(volatile, name = "_audience_read")]
+fn audience_read(audience: i32, sync: i64) -> JsonB {
+    JsonB(audience::read(audience, sync))
+}
+
+/// Reads one row of a view as its owner and forgets it; returns why it cannot be read, or null.
+#[pg_extern(stable, name = "_audience_trial")]
+fn audience_trial(people: pg_sys::Oid) -> Option<String> {
+    audience::trial(people)
+}
+
+/// Columns that the view of an audience may have.
+#[pg_extern(immutable, parallel_safe, name = "_audience_columns")]
+fn audience_columns() -> Vec<&'static str> {
+    let columns = capi_core::audience::COLUMNS.iter().copied();
+    columns.chain([capi_core::audience::CONSENT_AT]).collect()
 }
 
 /// Tells every backend, at commit, to read the sources anew.

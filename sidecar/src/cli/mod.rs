@@ -13,6 +13,7 @@ use crate::telemetry;
 use crate::worker::{ToolsError, chain};
 
 mod adopt;
+mod audience;
 mod check;
 mod fake;
 mod replay;
@@ -69,6 +70,8 @@ enum Command {
     },
     /// Sends settled events again, by number or by what became of them. Needs the role capi_admin.
     Replay(replay::ReplayOptions),
+    /// Keeps a list of people at a platform (custom audience) as its view says.
+    Audience(audience::AudienceOptions),
     /// Sends one event to a destination and shows what the platform says.
     SendTest(send_test::TestOptions),
     /// Runs a stand-in for the platforms, for tests and demonstrations.
@@ -82,7 +85,7 @@ fn after_help() -> String {
         "Settings, as variables or, in lower case without CAPI_, in the file:\n{}\nCredentials \
          are found by the name that the destination gives them: in the environment, in the \
          table [credentials] of the file, or as a file in CAPI_CREDENTIALS_DIR.\n\nExit codes:\n  \
-         0  done, or stopped by a signal\n  1  a check failed, or the platform did not take a test\n  2  usage or configuration \
+         0  done, or stopped by a signal\n  1  a check failed, or the platform did not take a test or an audience\n  2  usage or configuration \
          error\n  3  database unreachable, or not fitting this program\n  4  anything else",
         settings.collect::<String>()
     )
@@ -108,6 +111,9 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Resume { destination } => switch::resume(&started(file)?, &destination).await?,
         Command::Replay(options) => replay::replay(&started(file)?, options).await?,
+        Command::Audience(options) => {
+            return audience::audience(&started(file)?, options).await;
+        }
         Command::SendTest(options) => {
             return send_test::send_test(&started(file)?, &options).await;
         }
@@ -162,6 +168,21 @@ fn way_out(error: &QueueError, database: &Database) -> Option<String> {
         }
         (QueueError::Call { call: "capi.replay", .. }, Some("22023")) => {
             "--status takes delivered, refused, expired, suppressed, unrouted or undecided".to_owned()
+        }
+        (QueueError::Call { call: "capi.audience_open", .. }, Some("55006")) => {
+            "another sync of this audience is under way: wait for its end".to_owned()
+        }
+        (QueueError::Call { call: "capi.audience_open", .. }, Some("55000")) => {
+            "the destination is paused or blocked (`capi resume`), or this database is a copy (`capi \
+             adopt`)"
+                .to_owned()
+        }
+        (
+            QueueError::Call { call: "capi.audience_batch" | "capi.audience_record", .. },
+            Some("55000"),
+        ) => {
+            "the destination was paused, the audience dropped, or another sync has begun: sync again"
+                .to_owned()
         }
         (QueueError::Call { call: "capi.test_open", .. }, Some("55000")) => {
             "the event is too old, withdrawn or refused by the customer, or this database is a copy: \

@@ -45,6 +45,13 @@ pub(super) struct TestOptions {
 #[error("{0}")]
 pub(super) struct Unusable(String);
 
+impl Unusable {
+    /// Says why.
+    pub(super) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 pub(super) async fn send_test(config: &Config, options: &TestOptions) -> anyhow::Result<ExitCode> {
     let explain = |error| explained(error, &config.database);
     let session = Session::open(&config.database).await.map_err(explain)?;

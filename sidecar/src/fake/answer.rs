@@ -125,6 +125,25 @@ pub(super) fn accepted(events: usize, trace: &str) -> Value {
     json!({ "events_received": events, "messages": [], "fbtrace_id": trace })
 }
 
+/// The answer to a change of an audience; the numbers are of the session so far. Which rows are
+/// wrong is not told here: the form of the samples is not on record.
+pub(super) fn listed(
+    audience: &str,
+    session: u64,
+    received: usize,
+    invalid: usize,
+    trace: &str,
+) -> Value {
+    json!({
+        "audience_id": audience,
+        "session_id": session.to_string(),
+        "num_received": received,
+        "num_invalid_entries": invalid,
+        "invalid_entry_samples": {},
+        "fbtrace_id": trace,
+    })
+}
+
 /// Builds a JSON answer.
 pub(super) fn json_response(status: u16, body: &Value) -> Response {
     text_response(status, "application/json; charset=UTF-8", body.to_string())

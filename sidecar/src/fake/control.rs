@@ -21,6 +21,7 @@ pub(super) fn routes() -> Router<FakeState> {
         .route("/_fake/health", get(health))
         .route("/_fake/summary", get(summary))
         .route("/_fake/events", get(events))
+        .route("/_fake/audiences", get(audiences))
         .route("/_fake/requests", get(requests))
         .route("/_fake/faults", post(add_fault).get(list_faults).delete(clear_faults))
         .route("/_fake/faults/{id}", delete(remove_fault))
@@ -59,6 +60,10 @@ async fn summary(State(state): State<FakeState>) -> Json<Value> {
 async fn events(State(state): State<FakeState>, Query(query): Query<EventsQuery>) -> Json<Value> {
     let limit = query.limit.unwrap_or(100).min(MAX_ROWS);
     Json(state.log().events(query.offset, limit, query.event_id.as_deref(), query.platform))
+}
+
+async fn audiences(State(state): State<FakeState>) -> Json<Value> {
+    Json(state.audiences())
 }
 
 async fn requests(

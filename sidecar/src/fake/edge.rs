@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use super::fault::{Fault, Kind, Meter, Plan};
 use super::log::{Exchange, Refused};
 use super::meta::{Clock, Encoding, Envelope};
 use super::platform::Platform;
+use super::roll::Change;
 use super::wording::Wording;
 use super::{FakeState, serve};
 
@@ -29,7 +30,24 @@ pub(super) async fn receive(
     Path((version, pixel)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    receive_at(state, Some(version), pixel, request).await
+    receive_at(state, Edge::Events, Some(version), pixel, request).await
+}
+
+/// Takes in one change of a custom audience.
+pub(super) async fn receive_users(
+    State(state): State<FakeState>,
+    Path((version, audience)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let change = if request.method() == Method::DELETE { Change::Remove } else { Change::Add };
+    receive_at(state, Edge::Users(change), Some(version), audience, request).await
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Events,
+    Users(Change),
 }
 
 /// Takes in one request to a gateway, which has no versions.
@@ -38,11 +56,12 @@ pub(super) async fn receive_gateway(
     Path(pixel): Path<String>,
     request: Request,
 ) -> Response {
-    receive_at(state, None, pixel, request).await
+    receive_at(state, Edge::Events, None, pixel, request).await
 }
 
 async fn receive_at(
     state: FakeState,
+    edge: Edge,
     version: Option<String>,
     pixel: String,
     request: Request,
@@ -84,7 +103,7 @@ async fn receive_at(
                 }
                 None => {
                     let token = presented_token(&head.headers, &head.uri);
-                    judge(&state, version.as_deref(), token, &mut exchange, envelope, &voice)
+                    judge(&state, edge, version.as_deref(), token, &mut exchange, envelope, &voice)
                 }
             }
         }
@@ -107,9 +126,10 @@ fn wording(state: &FakeState, plan: &Plan) -> Wording {
     wording
 }
 
-/// Checks everything; accepts all events or none.
+/// Checks everything; accepts all events or none, and of an audience all rows that are right.
 fn judge(
     state: &FakeState,
+    edge: Edge,
     version: Option<&str>,
     token: Option<(&'static str, String)>,
     exchange: &mut Exchange,
@@ -124,30 +144,62 @@ fn judge(
     let clock =
         Clock { now: exchange.received_at / 1_000_000, max_future: state.0.options.max_future };
 
-    let checked = match (token, state.check_path(version, &exchange.pixel)) {
+    let checked = match (token, state.check_path(version, &exchange.pixel, edge == Edge::Events)) {
         (_, Err(refusal)) if refusal.subcode.is_none() => Err(refusal),
         (Some((_, token)), path) if state.token_matches(&token) => {
             path.and(envelope).and_then(|envelope| {
+                if let Edge::Users(change) = edge {
+                    return list(state, change, exchange, &envelope, voice).map(Checked::Rows);
+                }
                 let arrivals = envelope.check(clock)?;
                 exchange.events = arrivals.len();
                 check_faulty(state, &exchange.pixel, &arrivals)?;
-                Ok((arrivals, envelope.test_event_code()))
+                Ok(Checked::Events(arrivals, envelope.test_event_code()))
             })
         }
         _ => Err(Refusal::token()),
     };
     match checked {
         Err(refusal) => refuse(exchange, refusal, voice),
-        Ok((arrivals, test_event_code)) => {
-            state.log().accept(exchange, arrivals, test_event_code.as_deref());
+        Ok(checked) => {
+            let answer = match checked {
+                Checked::Rows(answer) => answer,
+                Checked::Events(arrivals, test_event_code) => {
+                    state.log().accept(exchange, arrivals, test_event_code.as_deref());
+                    answer::accepted(exchange.events, &voice.trace)
+                }
+            };
             exchange.accepted = true;
-            let answer = answer::accepted(exchange.events, &voice.trace);
             exchange.status = Some(200);
             let response = json_response(200, &answer);
             exchange.answer = Some(answer);
             response
         }
     }
+}
+
+/// What passed every check.
+enum Checked {
+    /// Events, and the code of a test.
+    Events(Vec<Arrival>, Option<String>),
+    /// Rows of an audience, which are in the list by now: the answer.
+    Rows(Value),
+}
+
+/// Changes an audience.
+fn list(
+    state: &FakeState,
+    change: Change,
+    exchange: &mut Exchange,
+    envelope: &Envelope<'_>,
+    voice: &Voice,
+) -> Result<Value, Refusal> {
+    let users = envelope.check_users()?;
+    exchange.events = users.rows.len() + users.invalid;
+    let session = users.session.id;
+    let audience = exchange.pixel.clone();
+    let received = state.roll().take(&audience, change, users, exchange.received_at)?;
+    Ok(answer::listed(&audience, session, received.rows, received.invalid, &voice.trace))
 }
 
 fn encoding(exchange: &Exchange) -> Result<Encoding, Refusal> {
@@ -318,7 +370,8 @@ async fn finish(
 ) -> Response {
     let spoil = plan.spoil.filter(|fault| {
         // What follows the acceptance only happens to accepted requests, except for cuts.
-        exchange.accepted || !matches!(fault.kind, Kind::Lie | Kind::Empty | Kind::Garbage)
+        exchange.accepted
+            || !matches!(fault.kind, Kind::Lie | Kind::Empty | Kind::Garbage | Kind::InvalidEntries)
     });
     match spoil.as_ref().map(|fault| fault.kind) {
         Some(Kind::CutAfterBody) => {
@@ -336,9 +389,24 @@ async fn finish(
         Some(Kind::Lie) => {
             let fewer = exchange.events.saturating_sub(1);
             let claimed = spoil.as_ref().and_then(|fault| fault.received).unwrap_or(fewer);
-            let answer = answer::accepted(claimed, &voice.trace);
+            let answer = match exchange.answer.take() {
+                Some(mut answer) if answer.get("num_received").is_some() => {
+                    answer["num_received"] = claimed.into();
+                    answer
+                }
+                _ => answer::accepted(claimed, &voice.trace),
+            };
             response = json_response(200, &answer);
             exchange.answer = Some(answer);
+        }
+        Some(Kind::InvalidEntries) => {
+            let invalid = spoil.as_ref().and_then(|fault| fault.received).unwrap_or(1);
+            if let Some(answer) =
+                exchange.answer.as_mut().filter(|a| a.get("num_received").is_some())
+            {
+                answer["num_invalid_entries"] = invalid.into();
+                response = json_response(200, answer);
+            }
         }
         Some(Kind::Empty) => {
             response = Response::new(Body::empty());

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Late,
     /// Accepts the events, then claims to have received fewer (`received`, or one less).
     Lie,
+    /// Changes the audience, then claims that entries were invalid (`received`, or one).
+    InvalidEntries,
     /// Accepts the events, then answers 200 with nothing.
     Empty,
     /// Accepts the events, then answers 200 with half a JSON text.
@@ -105,7 +107,7 @@ pub(super) struct Fault {
     pub(super) event_id: Option<String>,
     /// The page that is not the one of the click.
     pub(super) page_id: Option<String>,
-    /// Number of events a lie claims.
+    /// Number of events a lie claims, or of entries that are called invalid.
     pub(super) received: Option<usize>,
     /// Usage in percent.
     pub(super) percent: Option<u16>,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `POST /{version}/{pixel}/events` | the events edge; JSON or a form; the token as `Authorization: Bearer`, or as `access_token` in query or body |
 //! | `POST /capi/{pixel}/events` | the same on a gateway, which has no versions |
+//! | `POST`, `DELETE /{version}/{audience}/users` | who joins and who leaves a custom audience |
 //! | `POST /v1/events:ingest`, `GET /v1/requestStatus:retrieve`, `POST /token` | Google Ads: events, what became of them, tokens |
 //! | `POST /mp/collect`, `POST /debug/mp/collect` | GA4, silent and not |
 //! | `POST /open_api/v1.3/event/track/` | TikTok |
@@ -23,6 +24,7 @@
 //! | `GET /_fake/health` | alive, known versions, its clock |
 //! | `GET /_fake/summary` | counts, duplicates, refusals, exact sums of value per currency of unique events, in all and by platform |
 //! | `GET /_fake/events?limit&offset&event_id&platform` | accepted events as received |
+//! | `GET /_fake/audiences` | custom audiences: members, rows, sessions |
 //! | `GET /_fake/requests?limit` | latest requests with body, answer and the culprit of a refusal |
 //! | `POST /_fake/faults` | puts a fault in force, see below |
 //! | `GET`, `DELETE /_fake/faults`, `DELETE /_fake/faults/{id}` | lists, removes |
@@ -35,7 +37,7 @@
 //! `throttle` (`status`, `code`, `minutes`, `header`), `expired_token`, `html` (`status`),
 //! `cut_before_body`, `blackhole`, `poison` (`event_id`), `foreign_page` (`page_id`). Kinds that
 //! accept the events first: `cut_after_body`, `cut_mid_answer`, `late` (`ms`), `lie` (`received`),
-//! `empty`, `garbage`. Kinds that add to others: `latency` (`ms`), `usage` (`percent`, `minutes`,
+//! `invalid_entries` (`received`), `empty`, `garbage`. Kinds that add to others: `latency` (`ms`), `usage` (`percent`, `minutes`,
 //! `header`: `app`, `ad_account` or `business_use_case`), `version_warning`, `no_indices`, `wording`
 //! (`language`: `en`, `fr` or `da`; `error_data`: `object`, `text` or `none`). Any error answer takes
 //! `retry_after` (seconds).
@@ -70,6 +72,7 @@ mod oauth;
 mod pinterest;
 mod platform;
 mod reddit;
+mod roll;
 mod schema;
 mod serve;
 mod snapchat;
@@ -95,9 +98,10 @@ use tokio::net::TcpListener;
 
 use answer::Refusal;
 use desk::Desk;
-use edge::{receive, receive_gateway, unsupported};
+use edge::{receive, receive_gateway, receive_users, unsupported};
 use fault::{Faults, scramble};
 use log::{Bounds, Log};
+use roll::Roll;
 use wording::Wording;
 
 pub use platform::Platform;
@@ -229,6 +233,7 @@ struct Inner {
     log: Mutex<Log>,
     faults: Mutex<Faults>,
     desk: Mutex<Desk>,
+    roll: Mutex<Roll>,
 }
 
 impl FakeState {
@@ -246,6 +251,7 @@ impl FakeState {
             log: Mutex::new(Log::new(bounds)),
             faults: Mutex::new(Faults::new(options.seed)),
             desk: Mutex::new(Desk::default()),
+            roll: Mutex::new(Roll::default()),
             options: options.clone(),
         }))
     }
@@ -255,16 +261,22 @@ impl FakeState {
         self.log().summary()
     }
 
+    /// Answers what `GET /_fake/audiences` answers.
+    pub fn audiences(&self) -> Value {
+        self.roll().shown()
+    }
+
     /// Moves the clock that ages and duplicates go by.
     pub fn advance_clock(&self, seconds: i64) {
         let offset_us = seconds.saturating_mul(1_000_000);
         self.0.clock_offset_us.fetch_add(offset_us, Ordering::Relaxed);
     }
 
-    /// Forgets events, requests, faults and the moved clock; tokens stay good.
+    /// Forgets events, requests, audiences, faults and the moved clock; tokens stay good.
     pub fn reset(&self) {
         *self.log() = Log::new(self.0.bounds);
         self.desk().forget_requests();
+        *self.roll() = Roll::default();
         *self.faults() = Faults::new(self.0.options.seed);
         self.0.clock_offset_us.store(0, Ordering::Relaxed);
     }
@@ -292,6 +304,10 @@ impl FakeState {
         self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn roll(&self) -> MutexGuard<'_, Roll> {
+        self.0.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The credential to accept, where one is configured.
     fn credential(&self, platform: Platform) -> Option<&str> {
         self.0.options.credentials.get(&platform).map(ExposeSecret::expose_secret)
@@ -312,8 +328,13 @@ impl FakeState {
         Wording { language: self.0.options.language, error_data: self.0.options.error_data }
     }
 
-    /// Checks version and pixel; a gateway has no versions.
-    fn check_path(&self, version: Option<&str>, pixel: &str) -> Result<(), Refusal> {
+    /// Checks version and pixel or audience; a gateway has no versions.
+    fn check_path(
+        &self,
+        version: Option<&str>,
+        pixel: &str,
+        is_pixel: bool,
+    ) -> Result<(), Refusal> {
         if let Some(version) = version
             && !self.versions().iter().any(|known| known == version)
         {
@@ -327,8 +348,8 @@ impl FakeState {
             });
         }
         let exists = match &self.0.options.pixel {
-            Some(only) => only == pixel,
-            None => !pixel.is_empty() && pixel.bytes().all(|byte| byte.is_ascii_digit()),
+            Some(only) if is_pixel => only == pixel,
+            _ => !pixel.is_empty() && pixel.bytes().all(|byte| byte.is_ascii_digit()),
         };
         if exists { Ok(()) } else { Err(Refusal::unknown_object()) }
     }
@@ -338,6 +359,10 @@ impl FakeState {
 pub fn router(state: FakeState) -> Router {
     Router::new()
         .route("/{version}/{pixel}/events", post(receive).fallback(unsupported))
+        .route(
+            "/{version}/{audience}/users",
+            post(receive_users).delete(receive_users).fallback(unsupported),
+        )
         .route("/capi/{pixel}/events", post(receive_gateway).fallback(unsupported))
         .merge(platform::routes())
         .merge(control::routes())

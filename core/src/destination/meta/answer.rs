@@ -29,17 +29,53 @@ pub(super) fn verdict(sent: usize, answer: &Response) -> Verdict {
         }
         _ => unreadable(sent, answer),
     };
-    let request_id = body.as_ref().and_then(|body| {
-        let in_error = body.error.as_ref().and_then(|error| error.fbtrace_id.as_ref());
-        in_error.or(body.fbtrace_id.as_ref()).and_then(Value::as_str)
-    });
-    let request_id = request_id
-        .or_else(|| answer.header("x-fb-trace-id"))
-        .filter(|id| (1..=64).contains(&id.len()) && id.bytes().all(is_code_byte))
-        .map(str::to_owned);
+    let request_id = request_id(body.as_ref(), answer);
     let usage = Usage::read(answer);
     let summary = summary(answer, body.as_ref(), request_id.as_deref(), &usage);
     Verdict { decision, hold: usage.hold(), request_id, summary }
+}
+
+/// What an answer says that is no success, on an edge that takes other things than events.
+pub(super) struct Failure {
+    /// What can mend it.
+    pub(super) class: Class,
+    /// Code and subcode, or the HTTP status.
+    pub(super) reason: Reason,
+}
+
+/// The failure in an answer, if it is one; and Meta's id of the request.
+pub(super) fn failure(answer: &Response) -> (Option<Failure>, Option<String>) {
+    let body: Option<Answer> = serde_json::from_slice(&answer.body).ok();
+    let error = body.as_ref().and_then(|body| body.error.as_ref());
+    let is_success = (200..300).contains(&answer.status) && body.is_some();
+    let failure = match error {
+        Some(error) => {
+            let transient = error.is_transient == Some(true);
+            let class = codes::class(error.code, error.error_subcode, transient, answer.status);
+            Some(Failure { class, reason: error.reason(answer.status) })
+        }
+        None if is_success => None,
+        None => {
+            let reason = match answer.status {
+                200..=299 => Reason::new("unreadable_answer"),
+                status => Reason(format!("http_{status}")),
+            };
+            let class = if answer.status == 429 { Class::Throttle } else { Class::Retry };
+            Some(Failure { class, reason })
+        }
+    };
+    (failure, request_id(body.as_ref(), answer))
+}
+
+fn request_id(body: Option<&Answer>, answer: &Response) -> Option<String> {
+    let request_id = body.and_then(|body| {
+        let in_error = body.error.as_ref().and_then(|error| error.fbtrace_id.as_ref());
+        in_error.or(body.fbtrace_id.as_ref()).and_then(Value::as_str)
+    });
+    request_id
+        .or_else(|| answer.header("x-fb-trace-id"))
+        .filter(|id| (1..=64).contains(&id.len()) && id.bytes().all(is_code_byte))
+        .map(str::to_owned)
 }
 
 /// What a reason of this file means, and the way out.

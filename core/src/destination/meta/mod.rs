@@ -21,9 +21,11 @@
 //! data, and `platforms`, `progress` and `trace` of the request. They stand in generated SDKs only.
 //!
 //! One file per idea: `settings` and `version`, `fit` (what is never sent, and why), `body` with its
-//! parts `user_data`, `custom_data` and `privacy`, `answer` with `usage` and `codes`.
+//! parts `user_data`, `custom_data` and `privacy`, `answer` with `usage` and `codes`; `audience` is
+//! the other edge that is used, of lists of people.
 
 mod answer;
+mod audience;
 mod body;
 mod codes;
 mod custom_data;
@@ -46,6 +48,7 @@ use super::{
 use crate::event::Event;
 use settings::Settings;
 
+pub(super) use audience::{BATCH_LIMIT as AUDIENCE_BATCH_LIMIT, List as Audience};
 pub use fit::STANDARD_EVENTS;
 pub(super) use fit::max_age;
 

@@ -85,6 +85,12 @@ impl Settings {
         }
     }
 
+    /// The edge `/{object}/users` of a custom audience; a Gateway has none.
+    pub(super) fn audience_url(&self, audience_id: &str) -> Option<String> {
+        let version = self.version()?;
+        Some(format!("{}/{version}/{audience_id}/users", self.endpoint))
+    }
+
     /// The version in the URL; a Gateway has none.
     pub(super) fn version(&self) -> Option<&str> {
         let named = self.api_version.as_deref();

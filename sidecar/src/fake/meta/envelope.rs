@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::shape::{Fields, Shape};
-use super::{Checked, Clock, event};
+use super::{Checked, Clock, Users, event, users};
 use crate::fake::answer::Refusal;
 use crate::fake::arrival::Arrival;
 
@@ -137,6 +137,14 @@ impl<'a> Envelope<'a> {
             .collect()
     }
 
+    /// Judges a change of an audience.
+    pub(in crate::fake) fn check_users(&self) -> Checked<Users> {
+        if self.0.contains_key("data") {
+            return Err(Refusal::invalid("data", "is not a parameter of this edge"));
+        }
+        users::check(&self.parameters()?)
+    }
+
     /// All parameters but the events, as values.
     fn parameters(&self) -> Checked<Map<String, Value>> {
         let parameters = self.0.iter().filter(|(key, _)| *key != "data");
@@ -181,7 +189,7 @@ impl<'a> Envelope<'a> {
 }
 
 fn is_json_in_forms(key: &str) -> bool {
-    matches!(key, "platforms" | "progress" | "trace")
+    matches!(key, "platforms" | "progress" | "trace" | "payload" | "session")
 }
 
 /// An event as the vendor's Python and Ruby SDKs put it into a form: JSON within a JSON text.

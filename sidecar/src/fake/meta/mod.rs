@@ -14,6 +14,7 @@ mod messaging;
 mod processing;
 mod shape;
 mod user;
+mod users;
 
 use super::answer::Refusal;
 
@@ -21,6 +22,7 @@ pub(super) use custom::CURRENCIES;
 pub(super) use envelope::{Encoding, Envelope};
 #[cfg(test)]
 pub(super) use user::DIGEST_OF_NOTHING;
+pub(super) use users::{Session, Users, out_of_turn};
 
 const DAY: i64 = 86_400;
 

@@ -5,6 +5,7 @@ mod customs;
 mod events;
 mod persons;
 mod requests;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -177,6 +178,7 @@ fn examples() -> Examples {
         persons::persons,
         customs::customs,
         customs::processing,
+        users::users,
     ];
     for add in tables {
         add(&mut examples);
