@@ -21,6 +21,7 @@ mod fault_matrix;
 mod faults;
 mod operations;
 mod pixel;
+mod platform_faults;
 mod platforms;
 mod pooler;
 mod privacy;
