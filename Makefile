@@ -6,6 +6,7 @@ SHELL := bash
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
+	@echo "make demo PLATFORMS=all   the same for every platform, or for a list: PLATFORMS=meta,tiktok"
 	@echo "make demo KEEP=1  the same, and leave everything running"
 	@echo "make demo-stop    stop what KEEP=1 left running"
 	@echo "make test         set up and run every check and test"
@@ -21,7 +22,7 @@ help:
 	@echo "make install      build the extension and install it into the Postgres of pg_config"
 
 demo:
-	@KEEP=$(KEEP) ORDERS=$(ORDERS) scripts/demo.sh
+	@KEEP=$(KEEP) ORDERS=$(ORDERS) PLATFORMS=$(PLATFORMS) scripts/demo.sh
 
 demo-stop:
 	@scripts/demo.sh stop

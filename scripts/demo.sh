@@ -2,11 +2,16 @@
 # The whole product on one machine: a private Postgres, the extension, the example shop, the
 # sidecar and a local stand-in for Meta. Orders are placed while the sidecar runs; at the end the
 # shop's tables, the outbox and what the stand-in received must agree, per currency.
+#
+# PLATFORMS=all, or a list such as meta,tiktok, sends every order to each of these platforms and
+# ends with a line for each. `--installed` builds nothing; DEMO_DIR is another folder to run in.
 . "$(dirname "$0")/setup.sh"
+. "$(dirname "$0")/demo_platforms.sh"
 
 ORDERS=${ORDERS:-1200}
 KEEP=${KEEP:-}
-HERE=$ROOT/.demo
+PLATFORMS=${PLATFORMS:-}
+HERE=${DEMO_DIR:-$ROOT/.demo}
 PORT=${DEMO_PORT:-54329}
 FAKE=127.0.0.1:${DEMO_FAKE_PORT:-8790}
 
@@ -54,6 +59,7 @@ until_true() {
     done
 }
 
+choose_platforms
 setup_machine
 place_folder
 export PGHOST=$HERE PGPORT=$PORT PGUSER=postgres PGDATABASE=shop PATH="$PG_BIN:$PATH"
@@ -64,8 +70,12 @@ if [ "${1:-}" = stop ]; then
 fi
 stop_all
 trap 'stop_all' EXIT
-install_extension
-build_sidecar
+if [ "${1:-}" = --installed ]; then
+    CAPI_BIN=${CARGO_TARGET_DIR:-$ROOT/target}/release/capi
+else
+    install_extension
+    build_sidecar
+fi
 
 say "starting a private Postgres $PG_MAJOR in ${HERE#"$ROOT"/}"
 rm -rf "$HERE/data"
@@ -83,24 +93,40 @@ createdb -w shop --maintenance-db=postgres
 say "the shop: tables, products, conversion views; no order yet"
 sql -v orders=0 -f sql/examples/shop.sql >/dev/null
 
-say "the extension, a destination, and tracking of two views"
-export META_TOKEN=demo-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
-sql >/dev/null <<SQL
+if [ -n "$CHOSEN" ]; then
+    make_credentials
+    read -ra options <<<"$(credential_options)"
+else
+    export META_TOKEN=demo-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
+    options=(--token-env META_TOKEN)
+fi
+nohup "$CAPI_BIN" fake --listen "$FAKE" --pixel 1234567890 "${options[@]}" >"$HERE/fake.log" 2>&1 </dev/null &
+echo $! >"$HERE/fake.pid"
+until_true 20 "the stand-in listens" grep '^listening on ' "$HERE/fake.log"
+FAKE=$(sed -n 's|^listening on http://||p' "$HERE/fake.log")
+say "the stand-in for ${CHOSEN:-Meta} listens on $FAKE"
+
+say "the extension, destinations, and tracking of two views"
+sql >/dev/null <<'SQL'
 create extension pg_capi;
 select capi.setup(instance => 'demo');
 create role demo_sidecar login in role capi_sidecar;
 create role demo_app login in role shop_app;
+SQL
+if [ -n "$CHOSEN" ]; then
+    name_token_endpoints
+    create_destinations
+else
+    sql >/dev/null <<SQL
 select capi.create_destination('meta-eu', platform => 'meta', credential => 'META_TOKEN',
     settings => '{"pixel_id": "1234567890", "endpoint": "http://$FAKE"}');
 select capi.track('shop.orders', conversions => 'shop.purchases', destinations => '{meta-eu}');
 select capi.track('shop.enquiries', conversions => 'shop.leads', destinations => '{meta-eu}');
 select capi.resume('meta-eu');
 SQL
+fi
 
-say "the stand-in for Meta on $FAKE and the sidecar"
-nohup "$CAPI_BIN" fake --listen "$FAKE" --token-env META_TOKEN --pixel 1234567890 >"$HERE/fake.log" 2>&1 </dev/null &
-echo $! >"$HERE/fake.pid"
-until_true 20 "the stand-in listens" curl -sf "http://$FAKE/_fake/health"
+say "the sidecar"
 export CAPI_DATABASE_URL="host=$HERE port=$PORT user=demo_sidecar dbname=shop" CAPI_INSTANCE=demo
 "$CAPI_BIN" check
 nohup "$CAPI_BIN" run >"$HERE/sidecar.log" 2>&1 </dev/null &
@@ -118,9 +144,10 @@ wait $shop
 
 say "waiting until everything is settled"
 settled() {
+    [ -z "$CHOSEN" ] || ask_at_once
     [ "$(sql -At -c "select count(*) from capi.delivery where status in ('pending', 'sending', 'retrying', 'accepted')")" = 0 ]
 }
-until_true 120 "all events are settled" settled
+until_true 180 "all events are settled" settled
 
 say "some rows of capi.delivery"
 sql -P pager=off -P border=2 -c "
@@ -135,12 +162,16 @@ sql -At -v request="$request" <<'SQL'
 select jsonb_pretty(:'request'::jsonb -> 'events' -> 0 -> 'event');
 SQL
 
-say "the books"
-curl -sf "http://$FAKE/_fake/events?limit=200000" >"$HERE/received.json"
-curl -sf "http://$FAKE/_fake/summary" >"$HERE/summary.json"
-RECEIVED=$HERE/received.json SUMMARY=$HERE/summary.json \
-    sql -P pager=off -P border=2 -f scripts/books.sql >"$HERE/books.txt"
-sed '$d' "$HERE/books.txt"
+if [ -n "$CHOSEN" ]; then
+    show_platforms
+else
+    say "the books"
+    curl -sf "http://$FAKE/_fake/events?limit=200000" >"$HERE/received.json"
+    curl -sf "http://$FAKE/_fake/summary" >"$HERE/summary.json"
+    RECEIVED=$HERE/received.json SUMMARY=$HERE/summary.json \
+        sql -P pager=off -P border=2 -f scripts/books.sql >"$HERE/books.txt"
+    sed '$d' "$HERE/books.txt"
+fi
 line=$(tail -n 1 "$HERE/books.txt")
 
 if [ -n "$KEEP" ]; then
@@ -159,6 +190,6 @@ else
 fi
 # The last line of all is the one for scripts.
 status=0
-grep -q '^books: agree=yes' "$HERE/books.txt" || { echo 'the books do not agree' >&2; status=1; }
+grep -Eq '^(books|platforms): agree=yes' "$HERE/books.txt" || { echo 'the books do not agree' >&2; status=1; }
 printf '%s\n' "$line"
 exit $status

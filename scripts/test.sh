@@ -16,6 +16,11 @@ scripts/phones.sh
 
 install_extension
 build_sidecar
+say "the demo with every platform, a few orders"
+place=$(mktemp -d)
+chmod 711 "$place"
+ORDERS=40 PLATFORMS=all DEMO_DIR=$place/demo DEMO_FAKE_PORT=0 quietly scripts/demo.sh --installed
+rm -rf "$place"
 scripts/sdk.sh
 scripts/cookbook-shop.sh --installed
 say "end to end: a private Postgres, the sidecar, and the fake platform on loopback"

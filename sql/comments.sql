@@ -111,7 +111,7 @@ comment on function capi._ddl() is 'The event trigger behind capi_ddl and capi_d
 comment on function capi._sweep_due() is 'One step of the sweeps that maintenance makes.';
 comment on function capi._backfill_open(regclass, timestamptz, timestamptz, boolean) is 'Finds or begins a backfill.';
 comment on function capi._backfill_page(bigint, integer) is 'One page of a backfill; false when it is done.';
-comment on function capi.withdraw(text, text, text[], text) is 'Withdraws consent for the events of a row (key as in capi.delivery) that are captured already: to all or to the named destinations or platforms. What waits is suppressed; what is under way or delivered cannot be called back. Returns the number of deliveries that it stops.';
+comment on function capi.withdraw(text, text, text[], text) is 'Withdraws consent for the events of a row (key as in capi.delivery) that are captured already: to all or to the named destinations or platforms; google stands for google_ads and ga4. What waits is suppressed; what is under way or delivered cannot be called back. Returns the number of deliveries that it stops.';
 comment on function capi.forget(text, text, text) is 'Erases a person from the events of a row: identifiers, click ids, addresses and URLs, in one transaction, and blocks what is not sent yet. Says what was delivered before and what ages out later.';
 comment on function capi.find_person(text, text, text) is 'Rows whose events hold a mail address, phone or external id, given in clear or as a digest. Scans the whole outbox.';
 comment on function capi.forget_person(text, text, text, text) is 'capi.forget for every row that capi.find_person finds.';

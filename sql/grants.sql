@@ -12,9 +12,10 @@ grant execute on function capi.emit(jsonb, text) to capi_emitter;
 
 -- The views tell tenants apart; what does not is not for them.
 grant select on capi.delivery, capi.attempts, capi.sources, capi.sweeps, capi.backfills, capi.capture_errors,
-    capi.field, capi.rule
+    capi.field, capi.rule, capi.pixel_coverage
 to capi_tenant;
-grant execute on function capi.status(), capi._fields(), capi._rules() to capi_tenant;
+grant execute on function capi.status(), capi._fields(), capi._rules(), capi._refuses(text[], text, text)
+to capi_tenant;
 
 grant execute on function
     capi.handshake(),

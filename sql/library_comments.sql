@@ -14,6 +14,7 @@ comment on function capi._layout() is 'The texts that capi.setup() executes, in 
 comment on function capi._fields() is 'Every standard field; read it as the view capi.field.';
 comment on function capi._nearest_field(text) is 'The standard field that a mistyped column name most likely means, or null.';
 comment on function capi._platforms() is 'Names of the platforms that can be sent to.';
+comment on function capi._consent_names(text[]) is 'The platforms and destinations that names in a withdrawal stand for: google for both of its platforms.';
 comment on function capi._check_settings(text, jsonb) is 'Refuses settings that are not the platform''s; warns of an API version that has ended or will.';
 comment on function capi._fate(text, text, text, timestamptz, timestamptz) is 'What an event comes to before anything is sent: expired, or null.';
 comment on function capi._preview(text, text, jsonb, jsonb, jsonb) is 'The request body of one row, or why it would not be sent.';

@@ -65,6 +65,14 @@ fn answers(map: &Map<String, Value>) -> Answers<'_> {
     answers
 }
 
+/// The names that one in a withdrawal stands for, as in a consent map: `google` for both of its platforms.
+pub fn named(name: &str) -> Vec<String> {
+    match name.trim().to_lowercase() {
+        name if name == GOOGLE => OF_GOOGLE.map(str::to_owned).to_vec(),
+        name => vec![name],
+    }
+}
+
 /// Yes, no or not known to a name; Google's may be an object of its two kinds.
 fn answer(name: &str, value: &Value) -> Result<Option<bool>, NotConsent> {
     let Value::Object(kinds) = value else { return word(value) };
@@ -218,6 +226,20 @@ mod tests {
         assert!(
             refuses(&one_account, "meta", "meta-eu") && !refuses(&one_account, "meta", "meta-us")
         );
+    }
+
+    #[test]
+    fn google_stands_for_both_of_its_platforms() {
+        assert_eq!(named(" Google"), ["google_ads", "ga4"]);
+        assert_eq!(named("ga4"), ["ga4"]);
+        assert_eq!(named("Meta-EU"), ["meta-eu"]);
+        // A withdrawal from the same name refuses what a map refuses.
+        let mut map =
+            Consent::parse(&json!({"google": false, "*": true})).expect("consent").refused();
+        let mut names = named("google");
+        map.sort();
+        names.sort();
+        assert_eq!(map, names);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 )]
 
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
-use capi_core::consent::refuses;
+use capi_core::consent::{named, refuses};
 use capi_core::destination::audience::Audience;
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
@@ -24,6 +24,13 @@ use crate::error::Error;
 #[pg_extern(immutable, parallel_safe, name = "_platforms")]
 fn platforms() -> Vec<&'static str> {
     destination::platforms()
+}
+
+/// The platforms and destinations that names in a withdrawal stand for: google for both of its
+/// platforms.
+#[pg_extern(immutable, parallel_safe, name = "_consent_names")]
+fn consent_names(names: Vec<Option<String>>) -> Vec<String> {
+    names.iter().flatten().flat_map(|name| named(name)).collect()
 }
 
 /// Refuses settings that are not the platform's; warns of an API version that has ended or will.

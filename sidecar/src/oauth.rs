@@ -36,6 +36,10 @@ const UNSAID_LIFE: u64 = 300;
 /// A token is renewed this long before its end, or in the last fifth of a short life.
 const MARGIN: u64 = 300;
 
+/// The token of a credential that nobody has used for so long is forgotten: the credential is
+/// another one by now, or its destination rests.
+const UNUSED: Duration = Duration::from_secs(3_600);
+
 /// Most bytes of a token endpoint's answer that are read.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
@@ -46,7 +50,13 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// its token.
 #[derive(Clone, Default)]
 pub struct Tokens {
-    slots: Arc<Mutex<HashMap<[u8; 32], Slot>>>,
+    slots: Arc<Mutex<HashMap<[u8; 32], Kept>>>,
+}
+
+/// A slot and when somebody wanted it last.
+struct Kept {
+    slot: Slot,
+    used: Instant,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
@@ -191,7 +201,11 @@ impl Tokens {
         let mut key = [0; 32];
         key.copy_from_slice(hash.finish().as_ref());
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry(key).or_default().clone()
+        let now = Instant::now();
+        slots.retain(|_, kept| now.duration_since(kept.used) < UNUSED);
+        let kept = slots.entry(key).or_insert_with(|| Kept { slot: Slot::default(), used: now });
+        kept.used = now;
+        kept.slot.clone()
     }
 }
 

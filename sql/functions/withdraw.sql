@@ -11,16 +11,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    refused text[] := coalesce(destinations, '{*}');
-    unknown text;
+    -- google stands for its platforms, as it does where a row says its consent.
+    refused text[] := case when destinations is null then '{*}'
+        else array(select distinct x from unnest(capi._consent_names(destinations)) x order by x) end;
     n bigint := 0;
     tracked record;
 begin
-    select x into unknown from unnest(destinations) x
-    where not exists (select from capi.destination d where x in (d.name, d.platform)) limit 1;
-    if unknown is not null or destinations = '{}' then
+    if cardinality(destinations) = 0 or exists (
+        select from unnest(destinations) x
+        where x is null or not exists (
+            select from capi.destination d where array[d.name, d.platform] && capi._consent_names(array[x])
+        )
+    ) then
         raise exception 'destinations must name destinations or platforms' using errcode = 'invalid_parameter_value',
-            hint = 'Leave them out to withdraw from all. capi.status() lists the names.';
+            hint = coalesce(
+                (select 'Known are ' || string_agg(word, ', ' order by word) || '.'
+                from (
+                    select d.name from capi.destination d
+                    union
+                    select d.platform from capi.destination d
+                    union
+                    select 'google' from capi.destination d where d.platform = any (capi._consent_names('{google}'))
+                ) known (word)) || ' ', '') || 'Leave destinations out to withdraw from all.';
     end if;
     for tracked in
         select s.source as id, array(select distinct r.destination from capi.route r where r.source = s.source) as routes

@@ -1,11 +1,31 @@
-create or replace view capi.pixel_coverage as
-with halves as (
+-- Where tenants share a destination, a page that fired without an event of the server's is nobody's: only
+-- who sees every source of that destination is told of it.
+create or replace view capi.pixel_coverage with (security_barrier) as
+with shown as (
+    select d.destination, d.name, d.platform,
+        exists (
+            select from capi.route r
+            where r.destination = d.destination and r.source not in (select v.source from capi._visible v)
+        ) as shared
+    from capi.destination d
+    where d.state <> 'dropped'
+        and (
+            exists (select from capi.route r join capi._visible v using (source) where r.destination = d.destination)
+            -- As capi._visible says it: what a view calls runs with the reader's rights.
+            or (
+                select pg_has_role(current_user, i.owner_role::name, 'usage') or pg_has_role(current_user, i.analyst_role::name, 'usage')
+                    or pg_has_role(current_user, i.admin_role::name, 'usage')
+                from capi.installation i
+            )
+        )
+), halves as (
     select t.destination, o.event_name, o.event_id, o.captured_at as at, true as server
     from capi.outbox o
     join capi.route t on t.source = o.source
         and o.captured_at >= t.since and (t.until is null or o.captured_at < t.until)
-    join capi.destination d on d.destination = t.destination
+    join shown d on d.destination = t.destination
     where o.captured_at > now() - interval '30 days' and o.action_source = 'website'
+        and o.source in (select v.source from capi._visible v)
         and not capi._refuses(o.refused, d.platform, d.name)
     union all
     select h.destination, h.event_name, h.event_id, h.fired_at, false
@@ -28,6 +48,6 @@ select
     round(100.0 * count(*) filter (where e.server and e.browser)
         / nullif(count(*) filter (where e.server), 0), 1) as percent_covered
 from events e
-join capi.destination d on d.destination = e.destination
-where d.state <> 'dropped'
+join shown d on d.destination = e.destination
+where e.server or not d.shared
 group by d.name, d.platform, e.event_name, e.day;

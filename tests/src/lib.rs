@@ -7,6 +7,7 @@
 pub mod chance;
 pub mod cluster;
 pub mod database;
+pub mod everywhere;
 pub mod leaks;
 pub mod matrix;
 pub mod pages;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use capi_sidecar::fake::{self, FakeOptions, FakeState};
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -23,8 +24,14 @@ pub struct Platform {
 impl Platform {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::with(BTreeMap::new()).await
+    }
+
+    /// Starts one that takes these credentials of the other platforms.
+    pub async fn with(credentials: BTreeMap<fake::Platform, SecretString>) -> Self {
         let options = FakeOptions {
             token: Some(TOKEN.to_owned().into()),
+            credentials,
             keep_requests: 100_000,
             ..FakeOptions::default()
         };

@@ -135,13 +135,38 @@ async fn a_withdrawal_may_name_platforms_and_leaves_later_events_alone() {
     assert_eq!(shop.get("select refused::text from capi.withdrawal").await, "{meta,meta-us}");
     let later = "select capi._withdrawn(1, '1', clock_timestamp(), 'meta', 'meta-us') is null";
     assert_eq!(shop.get(later).await, "t");
-    for wrong in ["'{secret}'", "'{}'"] {
+    // None of these names is a destination's or a platform's here, google's included.
+    for wrong in ["'{secret}'", "'{}'", "'{meta, secret}'", "array['meta', null]", "'{google}'"] {
         let refusal = shop
             .refused(&format!("select capi.withdraw('shop.orders', '1', destinations => {wrong})"))
             .await;
         assert_eq!((refusal.code.as_str(), refusal.message.contains("secret")), ("22023", false));
+        assert_eq!(
+            refusal.hint,
+            "Known are meta, meta-eu, meta-us. Leave destinations out to withdraw from all."
+        );
     }
     assert_eq!(shop.refused("select capi.withdraw('shop.customers', '1')").await.code, "42704");
+}
+
+#[tokio::test]
+async fn a_withdrawal_from_google_is_one_from_both_of_its_platforms() {
+    let shop = tracked_shop().await;
+    shop.run(
+        r#"select capi.create_destination('ads', 'google_ads', '{"customer_id": "1", "events": {"Purchase": "2"}}', 'ADS_KEY');
+        select capi.create_destination('analytics', 'ga4', '{"measurement_id": "G-1"}', 'GA4_KEY');
+        select capi.track('shop.orders', conversions => 'shop.purchases', destinations => '{meta-eu, ads, analytics}')"#,
+    )
+    .await;
+    let c = customer(&shop).await;
+    let order = buy(&shop, c).await;
+    let withdraw =
+        format!("select capi.withdraw('shop.orders', '{order}', destinations => '{{Google}}')");
+    assert_eq!(shop.count(&withdraw).await, 2);
+    assert_eq!(shop.get("select refused::text from capi.withdrawal").await, "{ga4,google_ads}");
+    let fates = "select d.name || ' ' || coalesce(capi._withdrawn(o.source, o.key, o.captured_at, d.platform, d.name), '-')
+        from capi.outbox o, capi.destination d order by 1";
+    assert_eq!(shop.column(fates).await, ["ads withdrawn", "analytics withdrawn", "meta-eu -"]);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod fault_matrix;
 mod faults;
 mod operations;
 mod pixel;
+mod platform_faults;
 mod platforms;
 mod pooler;
 mod privacy;

@@ -83,6 +83,7 @@ async fn nothing_of_another_tenant_is_visible() {
         "capture_errors",
         "delivery",
         "field",
+        "pixel_coverage",
         "rule",
         "sources",
         "sweeps",
@@ -148,7 +149,48 @@ async fn nothing_of_another_tenant_is_visible() {
                 and has_function_privilege(p.oid, 'execute') and p.proname <> '_note' order by 1",
         )
         .await;
-    assert_eq!(functions, ["_fields", "_rules", "status"]);
+    assert_eq!(functions, ["_fields", "_refuses", "_rules", "status"]);
+}
+
+#[tokio::test]
+async fn pages_that_fired_are_counted_by_tenant() {
+    let platform = Platform::start().await;
+    let database = two_shops(&platform, "pages").await;
+    trade(&database, "anna", 2).await;
+    trade(&database, "bruno", 3).await;
+    // At both: a page of each shop, and one of nobody's. At anna's own: one without an event.
+    database
+        .run(
+            "insert into capi.pixel_hit (destination, event_name, event_id)
+            select d.destination, h.event_name, h.event_id
+            from (values ('both', 'Purchase', 'anna-1'), ('both', 'Purchase', 'bruno-1'),
+                ('both', 'Purchase', 'lost'), ('anna-meta', 'Purchase', 'lost')) h (name, event_name, event_id)
+            join capi.destination d using (name)",
+        )
+        .await;
+    let lines = async |session: &Session| {
+        session
+            .column(
+                "select format('%s %s %s %s %s', destination, event_name, server_events, both_halves, browser_only)
+                from capi.pixel_coverage order by 1",
+            )
+            .await
+    };
+    let anna = database.connect_as("anna_pages").await;
+    assert_eq!(
+        lines(&anna).await,
+        ["anna-meta Purchase 2 0 1", "both AddToCart 1 0 0", "both Purchase 2 1 0"]
+    );
+    let analyst = database.connect_as("analyst").await;
+    assert_eq!(
+        lines(&analyst).await,
+        [
+            "anna-meta Purchase 2 0 1",
+            "both AddToCart 2 0 0",
+            "both Purchase 5 2 1",
+            "bruno-meta Purchase 3 0 0"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -194,6 +236,7 @@ async fn a_readers_own_function_sees_only_his_rows() {
         ("sweeps", "source"),
         ("backfills", "source"),
         ("attempts", "destination"),
+        ("pixel_coverage", "destination"),
     ] {
         anna.run(&format!("select count(*) from capi.{view} where public.leak({column}::text)"))
             .await;

@@ -209,7 +209,8 @@ impl Destination for LinkedIn {
         let sent = events.len();
         let body = answer::json(answer);
         let code = body.get("code").and_then(Value::as_str).filter(|code| answer::is_word(code));
-        let service = body.get("serviceErrorCode").and_then(Value::as_i64);
+        // 0 says nothing, and stands beside a word that does.
+        let service = body.get("serviceErrorCode").and_then(Value::as_i64).filter(|n| *n != 0);
         let reason = match (service, code) {
             (Some(number), _) => number.to_string(),
             (None, Some(code)) => code.to_owned(),

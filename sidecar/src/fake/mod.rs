@@ -355,7 +355,7 @@ impl FakeState {
     }
 }
 
-/// Builds the routes; without [`serve`] a cut connection shows as an empty 503.
+/// Builds the routes; without [`serve()`] a cut connection shows as an empty 503.
 pub fn router(state: FakeState) -> Router {
     Router::new()
         .route("/{version}/{pixel}/events", post(receive).fallback(unsupported))

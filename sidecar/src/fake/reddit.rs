@@ -129,8 +129,9 @@ pub(super) fn judge(state: &FakeState, call: &Call) -> Reply {
     let mut reply = if found.is_empty() {
         let account = call.path.split('/').nth(4).unwrap_or_default();
         let arrivals: Vec<_> = events.iter().filter_map(take).collect();
-        if call.poisoned(state, account, &arrivals).is_some() {
-            fail(Failure::Client(400))
+        if let Some(at) = call.poisoned(state, account, &arrivals) {
+            let field = format!("data.events[{at}]");
+            refuse(&[Violation::wrong("fault", field, "is refused")])
         } else {
             let text = format!("Successfully processed {} conversion events.", events.len());
             let is_test = !body["data"]["test_id"].is_null();

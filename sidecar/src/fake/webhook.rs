@@ -48,8 +48,8 @@ pub(super) fn judge(state: &FakeState, call: &Call) -> Reply {
     }
     let arrivals: Vec<_> = events.iter().filter_map(take).collect();
     let account = call.path.split('/').nth(2).unwrap_or_default();
-    if call.poisoned(state, account, &arrivals).is_some() {
-        return fail(Failure::Client(422));
+    if let Some(at) = call.poisoned(state, account, &arrivals) {
+        return Reply::json(422, json!({ "refused": [at] })).failed(422, "fault");
     }
     let mut reply = Reply::json(200, json!({ "received": events.len() }));
     reply.events = events.len();

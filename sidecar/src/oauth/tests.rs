@@ -223,6 +223,22 @@ async fn an_access_token_of_ones_own_is_used_as_it_is() {
     assert_eq!(seen.events.load(Ordering::SeqCst), 2, "the same again would be refused again");
 }
 
+#[tokio::test(start_paused = true)]
+async fn tokens_of_credentials_that_were_replaced_are_forgotten() {
+    let tokens = Tokens::default();
+    let [old, new]: [SecretString; 2] = [refresh("http://old"), refresh("http://new")];
+    let slot = Arc::downgrade(&tokens.slot(&GRANT, &old));
+    tokio::time::advance(UNUSED / 2).await;
+    tokens.slot(&GRANT, &new);
+    assert!(slot.upgrade().is_some(), "it may still be in use");
+    tokio::time::advance(UNUSED / 2).await;
+    let kept = Arc::downgrade(&tokens.slot(&GRANT, &new));
+    assert!(slot.upgrade().is_none());
+    tokio::time::advance(UNUSED / 2).await;
+    tokens.slot(&GRANT, &new);
+    assert!(kept.upgrade().is_some(), "in use all the time");
+}
+
 #[test]
 fn credentials_that_are_none_are_named_without_their_text() {
     let no_accounts = Grant { scope: None, ..Grant { endpoint: GRANT.endpoint, scope: None } };

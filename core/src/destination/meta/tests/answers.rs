@@ -51,7 +51,7 @@ fn in_words(decision: &Decision) -> String {
 #[test]
 fn recorded_answers_mean_what_their_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers/meta");
-    let mut count = 0;
+    let mut names = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder of answers") {
         let path = entry.expect("a file").path();
         let name = path.display();
@@ -69,9 +69,22 @@ fn recorded_answers_mean_what_their_files_say() {
         }
         let summary = verdict.summary.to_string();
         assert!(!summary.contains("text") && !summary.contains("Tids"), "{name} {summary}");
-        count += 1;
+        names.push(path.file_stem().expect("a name").to_string_lossy().into_owned());
     }
-    assert!(count > 30, "only {count} recorded answers were found");
+    assert!(names.len() > 30, "only {} recorded answers were found", names.len());
+    // What every platform must have on record: core/tests/platform_answers.rs.
+    for (kind, name) in [
+        ("success", "taken"),
+        ("partial", "taken_fewer"),
+        ("validation", "identity_too_broad"),
+        ("bad token", "token_expired"),
+        ("throttled", "throttled_app"),
+        ("server error", "server_error"),
+        ("garbage", "garbage"),
+        ("empty", "empty"),
+    ] {
+        assert!(names.iter().any(|known| known == name), "no answer of the kind {kind}");
+    }
 }
 
 #[test]
