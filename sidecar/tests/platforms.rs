@@ -19,6 +19,7 @@ use capi_core::time::Timestamp;
 use capi_sidecar::fake::{DEMO_TOKEN, FakeOptions, FakeState, Platform, serve_state};
 use capi_sidecar::http::Http;
 use capi_sidecar::tls;
+use capi_sidecar::worker::chain;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -375,6 +376,47 @@ async fn agree(platform: &str, settings: Value, least: usize) {
     assert!(found.is_empty(), "{platform}:\n{}", found.join("\n"));
     assert_eq!(alone, together, "alone and together");
     assert!(together >= least, "{platform}: only {together} orders are sent");
+}
+
+/// A place at which nobody listens.
+async fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    format!("http://{}", listener.local_addr().expect("an address"))
+}
+
+#[tokio::test]
+async fn no_credential_shows_in_an_error_or_in_debug() {
+    const WORD: &str = "s3cretWord";
+    let base = nowhere().await;
+    let timeout = Duration::from_secs(20);
+    let http = Http::new(tls::client(None).expect("TLS"), timeout, timeout).expect("a client");
+    let whole = json!({"client_id": WORD, "client_secret": WORD, "refresh_token": WORD,
+        "token_uri": format!("{base}/token")});
+    let account = json!({"client_email": WORD, "private_key": WORD, "token_uri": base});
+    // Of a good form, one that no header can hold, exchanged for a token, and of a bad form.
+    let credentials = [
+        WORD.to_owned(),
+        format!("{WORD}\n"),
+        whole.to_string(),
+        account.to_string(),
+        format!("{{{WORD}"),
+    ];
+    for platform in destination::platforms() {
+        let mut settings = match platform {
+            "meta" => json!({"pixel_id": "1234567890"}),
+            platform => settings(platform),
+        };
+        settings["endpoint"] = json!(base);
+        let destination = destination::build(platform, &settings).expect("settings");
+        for credential in &credentials {
+            let request = Request::post(format!("{base}/events"), json!({"n": 1}), vec![0]);
+            let credential = SecretString::from(credential.as_str());
+            let sent = http.send(request, destination.spec().credential, &credential).await;
+            let error = sent.expect_err("nobody listens");
+            let shown = format!("{error} {error:?} {} {http:?} {credential:?}", chain(&error));
+            assert!(!shown.contains(WORD), "{platform}: {shown}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use capi_tests::database::{Database, Session};
 use capi_tests::leaks::{Person, found_in, relations_with};
+use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
 use capi_tests::shop::{CREDENTIAL, DESTINATION, buy, sending_shop};
 use capi_tests::sidecar::capi;
@@ -351,7 +352,7 @@ async fn who_withdraws_or_is_erased_during_a_sync_is_not_sent() {
     assert_eq!(rows, ["f 1", "t 1"]);
     // The session dies here: between the batch and its record.
     drop(sidecar);
-    capi_tests::patience::eventually("the lock is free", 10, async || {
+    eventually("the lock is free", 10, async || {
         let output = run(&shop, &["newsletter", "--wait", "0"]).await;
         if output.status.code() == Some(0) { Ok(()) } else { Err(said(&output)) }
     })
@@ -462,6 +463,34 @@ async fn what_fails_half_way_goes_on_with_the_next_sync() {
     assert_eq!(changes(&shop).await, "99|1");
     assert_eq!(members(&platform), 10_099);
     assert!(!addresses(&platform).contains(&doubtful[0]));
+}
+
+#[tokio::test]
+async fn a_sync_that_is_killed_is_taken_up_by_the_next() {
+    let platform = Platform::start().await;
+    let shop = with_list(&platform).await;
+    join(&shop, &["ada@example.com", "bea@example.com"]).await;
+    platform.fault(json!({"kind": "late", "ms": 60_000, "times": 1})).await;
+    let arrived =
+        eventually("the platform has the people", 25, async || match members(&platform) {
+            2 => Ok(()),
+            other => Err(other.to_string()),
+        });
+    tokio::select! {
+        ended = run(&shop, &["newsletter"]) => panic!("{}", said(&ended)),
+        // The program is killed with the future that waits for it.
+        () = arrived => {}
+    }
+    shop.run("delete from crm.people where email = 'bea@example.com'").await;
+    eventually("the lock is free", 10, async || {
+        let output = run(&shop, &["newsletter", "--wait", "0"]).await;
+        if output.status.code() == Some(0) { Ok(()) } else { Err(said(&output)) }
+    })
+    .await;
+    assert_eq!(addresses(&platform), digests(&shop, &["ada@example.com"]).await);
+    let outcomes =
+        "select outcome || ' ' || added || ' ' || removed from capi.audience_syncs order by sync";
+    assert_eq!(shop.column(outcomes).await, ["abandoned 0 0", "done 1 1"]);
 }
 
 #[tokio::test]

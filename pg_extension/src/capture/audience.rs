@@ -58,7 +58,7 @@ pub(super) fn trial(relation: pg_sys::Oid) -> Option<String> {
         drain::framed(|| {
             let name = people.open();
             people.fetch(&name, 1);
-        })
+        });
     });
     match outcome {
         Ok(()) => None,
@@ -207,7 +207,7 @@ fn read_all(list: &List, people: &People) -> Tally {
         }
         let put = bar(list, found, &mut tally).and_then(|found| {
             tally.eligible += found.len() as u64;
-            put(list, found)
+            put(list, &found)
         });
         put.unwrap_or_else(|e| pgrx::error!("people cannot be written: {e}"));
     }
@@ -283,7 +283,7 @@ set sync = excluded.sync, content = excluded.content, value = excluded.value, di
 where m.sync <> excluded.sync
     or (coalesce(excluded.value, -1), excluded.content) > (coalesce(m.value, -1), m.content)";
 
-fn put(list: &List, people: Vec<Person>) -> Result<(), spi::Error> {
+fn put(list: &List, people: &[Person]) -> Result<(), spi::Error> {
     if people.is_empty() {
         return Ok(());
     }
