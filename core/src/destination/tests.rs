@@ -1,7 +1,7 @@
 //! What every platform keeps to.
 
 use super::*;
-use crate::event::{ActionSource, Facts, Identity};
+use crate::event::{ActionSource, Facts};
 use crate::hash::Digest;
 use crate::money::{Amount, Currency};
 use serde_json::json;
@@ -44,13 +44,14 @@ pub(super) fn events(count: i64) -> Vec<Event> {
             action_source: ActionSource::Website,
             value: Some(Amount::parse("12.50").expect("an amount")),
             currency: Some(Currency::parse("EUR").expect("a currency")),
-            identity: Identity(BTreeMap::from([("email".into(), vec![Digest::of("x")])])),
+            identity: BTreeMap::from([("email".into(), vec![Digest::of("x")])]).into(),
             facts: Facts(
                 json!({"event_source_url": "https://shop.example.com/thanks",
                        "client_user_agent": "Mozilla/5.0"})
                 .as_object()
                 .expect("an object")
-                .clone(),
+                .clone()
+                .into(),
             ),
         })
         .collect()
