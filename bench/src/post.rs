@@ -40,3 +40,19 @@ pub(crate) fn body<'a>(events: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     body.extend_from_slice(b"]}");
     body
 }
+
+/// The text of a `jsonb` in the binary protocol: a byte of version goes before it.
+pub(crate) struct Jsonb<'a>(pub(crate) &'a [u8]);
+
+impl<'a> tokio_postgres::types::FromSql<'a> for Jsonb<'a> {
+    fn from_sql(
+        _: &tokio_postgres::types::Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        raw.split_first().map(|(_, text)| Self(text)).ok_or_else(|| "an empty jsonb".into())
+    }
+
+    fn accepts(ty: &tokio_postgres::types::Type) -> bool {
+        *ty == tokio_postgres::types::Type::JSONB
+    }
+}

@@ -73,6 +73,24 @@ fn names_are_unique_and_every_platform_has_its_page() {
     }
 }
 
+/// The carve asks for the age of older events only.
+#[test]
+fn no_platform_finds_an_event_of_the_last_day_too_old() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let names = meta::STANDARD_EVENTS.iter().copied().chain(["Refund", "OrderPacked"]);
+    for (platform, name) in platforms().into_iter().flat_map(|p| names.clone().map(move |n| (p, n))) {
+        for action_source in ActionSource::ALL {
+            let bare = Event {
+                event_name: name.into(),
+                action_source,
+                facts: Facts::default(),
+                ..events(1).remove(0)
+            };
+            assert!(max_age_of(platform, &bare).expect("a platform") >= day, "{platform} {name}");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_platform_is_refused_with_the_known_ones() {
     let error = build("myspace", &json!({})).err().expect("no such platform").to_string();
