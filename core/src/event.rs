@@ -436,7 +436,8 @@ mod tests {
     #[test]
     fn a_form_may_be_there_without_the_plain_one() {
         let digest = Digest::of("x");
-        let identity = Identity::from(BTreeMap::from([("phone/plus".into(), vec![digest.clone()])]));
+        let identity =
+            Identity::from(BTreeMap::from([("phone/plus".into(), vec![digest.clone()])]));
         for platform in ["tiktok", "google_ads", "x"] {
             assert_eq!(identity.digests("phone", platform), std::slice::from_ref(&digest));
         }

@@ -35,8 +35,15 @@ fn _pack(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vec<u8>> {
         (!argument.isnull).then_some(argument.value)
     };
     let text = |at| argument(at).map(text);
-    let (Some(id), Some(time), Some(name), Some(event_id), Some(source), Some(identity), Some(facts)) =
-        (argument(0), argument(1), text(2), text(3), text(4), argument(7), argument(8))
+    let (
+        Some(id),
+        Some(time),
+        Some(name),
+        Some(event_id),
+        Some(source),
+        Some(identity),
+        Some(facts),
+    ) = (argument(0), argument(1), text(2), text(3), text(4), argument(7), argument(8))
     else {
         return None;
     };

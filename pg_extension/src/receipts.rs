@@ -1,6 +1,12 @@
 //! Receipts of a whole batch, written as COPY writes rows: a page at a time and with one record per page
 //! in the WAL, where an INSERT has one per row.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::too_many_arguments,
+    reason = "SQL arguments come by value, and a row has its columns"
+)]
+
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
 
@@ -28,7 +34,6 @@ thread_local! {
 /// Writes one receipt per event, all alike; how many. Events and the times of their capture are lists
 /// of the same length. A receipt that is there already is an error, as of an INSERT.
 #[pg_extern(volatile, name = "_write_receipts")]
-#[allow(clippy::too_many_arguments)]
 fn write_receipts(
     receipts: pg_sys::Oid,
     events: Array<'_, i64>,
@@ -101,16 +106,14 @@ unsafe fn copy(receipts: pg_sys::Oid) -> u64 {
             false,
             false,
         );
-        let text = |text: &CStr| pg_sys::makeString(pg_sys::pstrdup(text.as_ptr())).cast::<c_void>();
+        let text =
+            |text: &CStr| pg_sys::makeString(pg_sys::pstrdup(text.as_ptr())).cast::<c_void>();
         let mut columns = std::ptr::null_mut();
         for column in COLUMNS {
             columns = pg_sys::lappend(columns, text(column));
         }
-        let binary = pg_sys::makeDefElem(
-            pg_sys::pstrdup(c"format".as_ptr()),
-            text(c"binary").cast(),
-            -1,
-        );
+        let binary =
+            pg_sys::makeDefElem(pg_sys::pstrdup(c"format".as_ptr()), text(c"binary").cast(), -1);
         let options = pg_sys::lappend(std::ptr::null_mut(), binary.cast());
         let state = pg_sys::BeginCopyFrom(
             parse,

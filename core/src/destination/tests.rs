@@ -78,7 +78,8 @@ fn names_are_unique_and_every_platform_has_its_page() {
 fn no_platform_finds_an_event_of_the_last_day_too_old() {
     let day = Duration::from_secs(24 * 60 * 60);
     let names = meta::STANDARD_EVENTS.iter().copied().chain(["Refund", "OrderPacked"]);
-    for (platform, name) in platforms().into_iter().flat_map(|p| names.clone().map(move |n| (p, n))) {
+    for (platform, name) in platforms().into_iter().flat_map(|p| names.clone().map(move |n| (p, n)))
+    {
         for action_source in ActionSource::ALL {
             let bare = Event {
                 event_name: name.into(),

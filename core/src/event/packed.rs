@@ -64,7 +64,7 @@ impl Packer {
     }
 
     /// The columns that are no JSON; identity and facts follow as nodes.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "one per column")]
     pub fn head(
         &mut self,
         id: i64,
@@ -137,8 +137,7 @@ impl Packer {
     }
 
     /// Ends a list or an object.
-    pub fn end(&mut self, open: Open) -> Result<(), TooLarge> {
-        let Open(at) = open;
+    pub fn end(&mut self, Open(at): Open) -> Result<(), TooLarge> {
         let length = u32::try_from(self.0.len() - at).map_err(|_| TooLarge)?;
         self.0[at - 4..at].copy_from_slice(&length.to_le_bytes());
         Ok(())
@@ -515,7 +514,10 @@ mod tests {
             assert_eq!(event.facts.text("order_id"), Some("42"));
             assert_eq!(event.facts.text("num_items"), None);
             assert_eq!(json("num_items").and_then(|n| n.as_u64()), Some(3));
-            assert_eq!(json("exact").and_then(|n| n.digits()), json("exact").and_then(|n| n.digits()));
+            assert_eq!(
+                json("exact").and_then(|n| n.digits()),
+                json("exact").and_then(|n| n.digits())
+            );
             assert!(json("order").is_none());
             let contents: Vec<_> = json("contents").expect("a list").elements().collect();
             assert_eq!(contents[0].get("item_price").and_then(|n| n.digits()), Some("9.9"));

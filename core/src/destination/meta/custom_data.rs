@@ -88,9 +88,11 @@ pub(super) fn custom_data(event: &Event) -> CustomData<'_> {
     if let Some(currency) = &event.currency {
         data.push(("currency", Entry::Text(currency.as_str())));
     }
-    let mut take = |keys: &[&'static str], fits: fn(Json<'_>) -> bool| {
+    let mut take = |keys: &[&'static str], fits: Fits| {
         let facts = keys.iter().filter_map(|key| Some((*key, event.facts.json(key)?)));
-        data.extend(facts.filter(|(_, fact)| fits(*fact)).map(|(key, fact)| (key, Entry::Json(fact))));
+        data.extend(
+            facts.filter(|(_, fact)| fits(*fact)).map(|(key, fact)| (key, Entry::Json(fact))),
+        );
     };
     take(TEXTS, is_text);
     take(NUMBERS, is_number);
@@ -113,6 +115,9 @@ pub(super) fn custom_data(event: &Event) -> CustomData<'_> {
     data.extend(own.map(|(key, value)| (key, Entry::Json(value))));
     CustomData(data)
 }
+
+/// Whether a value is what Meta takes there.
+type Fits = fn(Json<'_>) -> bool;
 
 fn is_text(fact: Json<'_>) -> bool {
     fact.as_str().is_some()
@@ -142,7 +147,7 @@ impl Serialize for Item<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &self.id)?;
-        let kinds: [(&[&str], fn(Json<'_>) -> bool); 3] =
+        let kinds: [(&[&str], Fits); 3] =
             [(ITEM_TEXTS, is_text), (&["quantity"], is_whole), (ITEM_NUMBERS, is_number)];
         for (keys, fits) in kinds {
             for key in keys {

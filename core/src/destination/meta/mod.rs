@@ -156,7 +156,9 @@ pub(crate) fn page_half(event: &Event, settings: &Value) -> Result<PageHalf, &'s
     let custom_data = serde_json::to_value(custom_data::custom_data(event));
     let Ok(Value::Object(custom_data)) = custom_data else { return Err("custom_data") };
     Ok(PageHalf {
-        user_data: user_data.map(|(key, digest)| (key.to_owned(), digest.as_str().into())).collect(),
+        user_data: user_data
+            .map(|(key, digest)| (key.to_owned(), digest.as_str().into()))
+            .collect(),
         custom_data,
         data_processing: privacy::of(event, &settings)?.map(privacy::DataProcessing::arguments),
     })

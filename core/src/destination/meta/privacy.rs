@@ -61,11 +61,7 @@ pub(super) fn of(
     };
     if !limited {
         // An empty list says that it is off and needs no place.
-        return Ok(Some(DataProcessing {
-            options: Vec::new(),
-            country: None,
-            state: None,
-        }));
+        return Ok(Some(DataProcessing { options: Vec::new(), country: None, state: None }));
     }
     let default = settings.limited_data_use_state.map_or((0, 0), |state| (USA, state));
     let (country, state) = match (country, state) {
@@ -88,11 +84,7 @@ pub(super) fn of(
         }
         _ => return Err("invalid_data_processing_options_country"),
     }
-    Ok(Some(DataProcessing {
-        options: vec!["LDU"],
-        country: Some(country),
-        state: Some(state),
-    }))
+    Ok(Some(DataProcessing { options: vec!["LDU"], country: Some(country), state: Some(state) }))
 }
 
 fn number(event: &Event, field: &str, reason: &'static str) -> Result<Option<i64>, &'static str> {

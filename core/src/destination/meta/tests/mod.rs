@@ -125,7 +125,10 @@ fn a_malformed_lead_id_stays_at_home() {
     let mut event = purchase(1);
     for (given, sent) in [("123", None), ("123456789012345", Some(123_456_789_012_345_u64))] {
         event.facts.0.insert("lead_id".into(), given.into());
-        assert_eq!(serde_json::to_value(user_data::UserData(&event)).expect("JSON")["lead_id"].as_u64(), sent);
+        assert_eq!(
+            serde_json::to_value(user_data::UserData(&event)).expect("JSON")["lead_id"].as_u64(),
+            sent
+        );
     }
 }
 
@@ -159,11 +162,11 @@ fn settings_shape_the_request() {
 #[test]
 fn what_an_older_extension_captured_is_checked_for_its_types() {
     let mut event = purchase(1);
-    event.facts.0.extend(
-        Map::from(facts(&json!({"content_ids": [1, "b", {}], "order_id": 7, "num_items": "3",
+    event.facts.0.extend(Map::from(
+        facts(&json!({"content_ids": [1, "b", {}], "order_id": 7, "num_items": "3",
             "contents": [{"id": 5, "quantity": "2", "item_price": 1}, {"id": {}}, 3]}))
-        .0),
-    );
+        .0,
+    ));
     let body = plain().plan(&[event]).requests.remove(0).body;
     let data = &body["data"][0]["custom_data"];
     assert_eq!(data["content_ids"], json!(["1", "b"]));
