@@ -303,6 +303,7 @@ def drain(contender, receiver, events, fill=True):
         contender.fill(events)
     sql(contender.database, "vacuum analyze", "checkpoint")
     receiver.get("/reset")
+    time.sleep(0.5)     # until the postmaster has noticed that the vacuum's backend is gone
     pid = postmaster(contender.options.folder)
     before = ended_backends_cpu(pid)
     lsn = sql(contender.database, "select pg_current_wal_insert_lsn()")

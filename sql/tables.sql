@@ -181,6 +181,7 @@ create table capi.batch (
     tries integer not null default 0,    -- attempts that count
     unknown integer not null default 0,  -- attempts that ended without a record: possible doubles
     reason text,                         -- why it waits
+    backoff boolean not null default false, -- until then by a pause of our own, not by the platform's word
     ticket text,                         -- the platform has accepted the events and decides later; never a credential
     accepted_at timestamptz,             -- when it did
     accepted_attempt bigint,             -- by which attempt

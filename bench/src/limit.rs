@@ -5,23 +5,19 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context as _;
 use capi_core::destination;
-use capi_core::event::{ActionSource, Event, Facts, Identity};
-use capi_core::money::{Amount, Currency};
-use capi_core::time::Timestamp;
-use serde::de::DeserializeOwned;
+use capi_core::event::{Event, packed};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
-use crate::post::{Jsonb, Post, body};
+use crate::post::{Post, body};
 use crate::{Peer, connect};
 
-/// Reads the columns that the sidecar reads, in slices by id, and builds the request by the
+/// Reads what the sidecar reads of an event, in slices by id, and builds the request by the
 /// product's own code.
 pub(crate) async fn outbox(peer: Peer, after: i64) -> anyhow::Result<()> {
-    const SQL: &str = "select id, event_name, event_id, \
-        (extract(epoch from event_time) * 1000000)::bigint as event_time_us, action_source, \
-        value::text as value, currency, identity, facts \
+    const SQL: &str = "select capi._pack(id, event_time, event_name, event_id, action_source, \
+        value, currency, identity, facts) \
         from capi.outbox where id > $1 and id <= $1 + $2 and captured_at > now() - interval '2 days'";
     slices(peer, after, SQL, |rows| {
         let platform = destination::build("meta", &json!({"pixel_id": "1234567890"}))?;
@@ -29,7 +25,7 @@ pub(crate) async fn outbox(peer: Peer, after: i64) -> anyhow::Result<()> {
         let plan = platform.plan(&events);
         let request = plan.requests.into_iter().next().context("nothing to send")?;
         anyhow::ensure!(plan.unfit.is_empty(), "events that cannot be sent");
-        Ok(serde_json::to_vec(&request.body)?)
+        Ok(request.body.into_bytes())
     })
     .await
 }
@@ -79,21 +75,6 @@ async fn slices(
 }
 
 fn event(row: &Row) -> anyhow::Result<Event> {
-    let value: Option<&str> = row.try_get("value")?;
-    let currency: Option<&str> = row.try_get("currency")?;
-    Ok(Event {
-        id: row.try_get("id")?,
-        event_name: row.try_get("event_name")?,
-        event_id: row.try_get("event_id")?,
-        event_time: Timestamp(row.try_get("event_time_us")?),
-        action_source: ActionSource::parse(row.try_get("action_source")?).context("source")?,
-        value: value.map(Amount::parse).transpose()?,
-        currency: currency.map(Currency::parse).transpose()?,
-        identity: document::<Identity>(row, "identity")?,
-        facts: document::<Facts>(row, "facts")?,
-    })
-}
-
-fn document<T: DeserializeOwned>(row: &Row, column: &str) -> anyhow::Result<T> {
-    Ok(serde_json::from_slice(row.try_get::<_, Jsonb<'_>>(column)?.0)?)
+    let event = packed::unpack(row.try_get(0)?);
+    event.map_err(|column| anyhow::anyhow!("{column} cannot be read"))
 }

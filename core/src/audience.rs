@@ -140,7 +140,7 @@ pub fn person(
 /// Digests in every form: what was forgotten was stored in some of them.
 fn known_by(identity: &Identity) -> Vec<Digest> {
     let is_strong = |form: &str| PARTS[..STRONG].contains(&form.split('/').next().unwrap_or(form));
-    let strong = identity.0.iter().filter(|(form, _)| is_strong(form));
+    let strong = identity.iter().filter(|(form, _)| is_strong(form));
     let mut digests: Vec<Digest> = strong.flat_map(|(_, digests)| digests).cloned().collect();
     digests.sort();
     digests.dedup();

@@ -328,7 +328,7 @@ pub(crate) fn identity(
             digests.insert(form.key(identifier), of_form);
         }
     }
-    Identity(digests)
+    digests.into()
 }
 
 fn timestamp(value: &Value) -> Option<Timestamp> {
@@ -400,7 +400,7 @@ mod tests {
             let Captured::Event(new) = capture(row(changes), &options, NOW) else {
                 panic!("an event")
             };
-            assert_eq!(new.event.identity.0["city"], [Digest::of("seattle")]);
+            assert_eq!(new.event.identity.get("city"), Some(&[Digest::of("seattle")][..]));
         }
     }
 
@@ -478,7 +478,7 @@ mod tests {
             "client_ip_address": "203.0.113.7", "event_source_url": "https://shop.example.com"}));
         assert_eq!(refused.refused, ["*"]);
         assert!(refused.event.identity.is_empty());
-        assert_eq!(Value::Object(refused.event.facts.0), json!({"order_id": "42"}));
+        assert_eq!(Value::Object(refused.event.facts.0.into()), json!({"order_id": "42"}));
         assert!(refused.event.value.is_some(), "the books still balance");
 
         let some = captured(json!({"consent": {"meta": true, "tiktok": false}}));

@@ -116,7 +116,7 @@ fn base(path: &str) -> &str {
 
 /// Why an identifier that other platforms get is not there for this one.
 fn other_form(event: &Event, row: &Row, field: &str) -> Option<String> {
-    let given = event.identity.0.keys().any(|key| key.split('/').next() == Some(field));
+    let given = event.identity.iter().any(|(key, _)| key.split('/').next() == Some(field));
     let is_digest = |value: &Value| value.as_str().is_some_and(|t| Digest::recognise(t).is_some());
     let hashed = match row.0.get(field) {
         Some(Value::Array(values)) => values.iter().all(is_digest),

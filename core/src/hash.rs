@@ -13,7 +13,7 @@ use crate::identity::{is_joiner, is_unseen};
 /// Only hashing and recognising build one, so a digest of an empty string cannot exist.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
+pub struct Digest([u8; 64]);
 
 /// The text is not 64 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,9 @@ impl Digest {
             matches!(s.len(), 2 | 8)
                 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         });
-        (suffix_ok && is_hex64(head)).then(|| Self(head.to_ascii_lowercase()))
+        let mut digits: [u8; 64] = head.as_bytes().try_into().ok()?;
+        digits.make_ascii_lowercase();
+        (suffix_ok && is_hex64(head)).then_some(Self(digits))
     }
 
     /// Whether a value is a digest with something around or between its digits: quotes, a prefix
@@ -77,7 +79,19 @@ impl Digest {
 
     /// The 64 lower-case hex digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("only hex digits are stored")
+    }
+}
+
+impl TryFrom<&str> for Digest {
+    type Error = NotADigest;
+
+    fn try_from(value: &str) -> Result<Self, NotADigest> {
+        let lower = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
+        match <[u8; 64]>::try_from(value.as_bytes()) {
+            Ok(digits) if digits.iter().all(lower) => Ok(Self(digits)),
+            _ => Err(NotADigest),
+        }
     }
 }
 
@@ -85,14 +99,13 @@ impl TryFrom<String> for Digest {
     type Error = NotADigest;
 
     fn try_from(value: String) -> Result<Self, NotADigest> {
-        let lower = is_hex64(&value) && !value.bytes().any(|b| b.is_ascii_uppercase());
-        if lower { Ok(Self(value)) } else { Err(NotADigest) }
+        value.as_str().try_into()
     }
 }
 
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
-        digest.0
+        digest.as_str().to_owned()
     }
 }
 
@@ -122,7 +135,7 @@ pub fn fingerprint(parts: &[&str]) -> [u8; 16] {
 pub fn salted(salt: &[u8], digest: &Digest) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(salt);
-    hasher.update(digest.0.as_bytes());
+    hasher.update(digest.0);
     hasher.finalize().into()
 }
 
@@ -171,12 +184,12 @@ const HEX: [[u8; 2]; 256] = {
     table
 };
 
-fn hex(bytes: [u8; 32]) -> String {
+fn hex(bytes: [u8; 32]) -> [u8; 64] {
     let mut digits = [0; 64];
     for (two, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         two.copy_from_slice(&HEX[usize::from(byte)]);
     }
-    str::from_utf8(&digits).expect("hex digits are ASCII").to_owned()
+    digits
 }
 
 #[cfg(test)]

@@ -303,8 +303,10 @@ const KEYS: &[(&str, &[&str])] = &[
 
 #[test]
 fn the_wire_has_the_keys_of_the_reference_and_no_other() {
-    let bodies: Vec<Value> =
-        orders().values().map(|order| order.request().expect("a request").body).collect();
+    let bodies: Vec<Value> = orders()
+        .values()
+        .map(|order| order.request().expect("a request").body.into_value())
+        .collect();
     for (path, keys) in KEYS {
         let sent: BTreeSet<&str> = bodies
             .iter()

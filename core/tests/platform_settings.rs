@@ -1,7 +1,7 @@
 //! Settings that are none, and the requests of test modes, of every platform but Meta.
 
 use capi_core::destination::{self, CredentialSlot, Decision, Outcome, Request, Response};
-use capi_core::event::{ActionSource, Event, Facts, Identity};
+use capi_core::event::{ActionSource, Event, Facts};
 use capi_core::hash::Digest;
 use capi_core::money::{Amount, Currency};
 use capi_core::time::Timestamp;
@@ -85,12 +85,13 @@ fn purchase() -> Event {
         action_source: ActionSource::Website,
         value: Amount::parse("12.50").ok(),
         currency: Currency::parse("EUR").ok(),
-        identity: Identity(BTreeMap::from([("email".into(), vec![Digest::of("x")])])),
+        identity: BTreeMap::from([("email".into(), vec![Digest::of("x")])]).into(),
         facts: Facts(
             json!({"event_source_url": "https://shop.example.com/thanks", "ga_client_id": "1.2"})
                 .as_object()
                 .expect("an object")
-                .clone(),
+                .clone()
+                .into(),
         ),
     }
 }

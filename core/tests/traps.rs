@@ -84,7 +84,8 @@ fn outcome(fields: &[(&str, Value)]) -> (BTreeSet<String>, String) {
     let Captured::Event(new) = capture(Row::from_object(row), &options, NOW) else {
         return (BTreeSet::new(), String::new());
     };
-    let digests = new.event.identity.0.values().flatten().map(|d| d.as_str().to_owned()).collect();
+    let digests = new.event.identity.iter().flat_map(|(_, digests)| digests);
+    let digests = digests.map(|d| d.as_str().to_owned()).collect();
     let meta = destination::build("meta", &json!({"pixel_id": "1"})).expect("settings");
     let mut plan = meta.plan(&[new.event]);
     let body = plan.requests.pop().map(|request| request.body.to_string()).unwrap_or_default();

@@ -136,7 +136,7 @@ fn preview(
     }
     let plan = destination.plan(std::slice::from_ref(&event));
     Ok(match (plan.requests.into_iter().next(), plan.unfit.into_iter().next()) {
-        (Some(request), _) => JsonB(request.body),
+        (Some(request), _) => JsonB(request.body.into_value()),
         (None, Some((_, Unfit::Refused(reason)))) => not_sent("refused", &reason.to_string()),
         (None, Some((_, Unfit::Unrouted(reason)))) => not_sent("unrouted", &reason.to_string()),
         (None, None) => not_sent("unrouted", "no_request"),

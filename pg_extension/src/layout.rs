@@ -119,6 +119,7 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/functions/forget_person.sql"),
     include_str!("../../sql/functions/grant_tenant.sql"),
     include_str!("../../sql/functions/handshake.sql"),
+    include_str!("../../sql/functions/hasten.sql"),
     include_str!("../../sql/functions/health.sql"),
     include_str!("../../sql/functions/maintain.sql"),
     include_str!("../../sql/functions/maintenance.sql"),

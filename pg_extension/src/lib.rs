@@ -17,7 +17,9 @@ mod field;
 mod gucs;
 mod identity;
 mod layout;
+mod pack;
 mod pixel;
+mod receipts;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
 

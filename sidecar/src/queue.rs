@@ -9,15 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capi_core::destination::Ticket;
-use capi_core::event::{ActionSource, Event, Facts, Identity};
-use capi_core::money::{Amount, Currency};
-use capi_core::time::Timestamp;
+use capi_core::event::{Event, packed};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use futures_util::StreamExt as _;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, OnceCell};
 use tokio_postgres::config::TargetSessionAttrs;
@@ -29,6 +26,7 @@ use uuid::Uuid;
 use crate::config::Database;
 use crate::handshake::Handshake;
 use crate::recording::Recording;
+use crate::retry::Health;
 use crate::tls::{self, TlsError};
 
 pub mod audience;
@@ -406,8 +404,7 @@ impl Queue {
     /// The events of a claimed batch, as many as there is room for; none when the lease is lost.
     pub async fn claimed_events(&self, claim: &Claim) -> Result<ClaimedEvents, QueueError> {
         const CALL: &str = "capi.claimed_events";
-        const SQL: &str = "select id, event_name, event_id, event_time_us, action_source, value, \
-            currency, identity, facts from capi.claimed_events($1, $2)";
+        const SQL: &str = "select id, packed from capi.claimed_events($1, $2)";
         within(CALL, async {
             let client = self.pool.get().await.map_err(QueueError::of_pool)?;
             let fetched = async {
@@ -428,8 +425,8 @@ impl Queue {
                         break;
                     }
                     room = room.saturating_sub(size);
-                    let event = event(&row, CALL)?;
-                    claimed.events.push(ClaimedEvent { id: column(&row, CALL, "id")?, event });
+                    let id = row.try_get(0).map_err(|_| QueueError::Form { call: CALL })?;
+                    claimed.events.push(ClaimedEvent { id, event: event(&row, 1, CALL)? });
                 }
                 Ok(claimed)
             };
@@ -446,14 +443,16 @@ impl Queue {
     pub async fn record(&self, claim: &Claim, recording: &Recording) -> Result<bool, QueueError> {
         const CALL: &str = "capi.record";
         const SQL: &str = "select capi.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-            make_interval(secs => $13), $14, $15)";
+            make_interval(secs => $13), $14, $15, $16)";
         let reason = recording.reason.as_ref().map(|reason| reason.0.as_str());
         let settled: Vec<i64> = recording.settled.iter().map(|s| s.event).collect();
         let statuses: Vec<&str> = recording.settled.iter().map(|s| s.status.as_str()).collect();
         let reasons: Vec<Option<&str>> =
             recording.settled.iter().map(|s| s.reason.as_ref().map(|r| r.0.as_str())).collect();
         let ticket = recording.ticket.as_ref().map(|ticket| ticket.0.as_str());
-        let arguments: [&(dyn ToSql + Sync); 15] = [
+        // A time that the platform named stands, whatever becomes of it.
+        let backoff = recording.health == Health::Bad;
+        let arguments: [&(dyn ToSql + Sync); 16] = [
             &claim.batch,
             &claim.token,
             &claim.attempt,
@@ -469,8 +468,15 @@ impl Queue {
             &recording.due_in.as_secs_f64(),
             &ticket,
             &recording.accepted,
+            &backoff,
         ];
         first(&self.rows(CALL, SQL, &arguments).await?, CALL)
+    }
+
+    /// Makes batches due that wait for a platform that is back; how many.
+    pub async fn hasten(&self, destination: i32) -> Result<i32, QueueError> {
+        const CALL: &str = "capi.hasten";
+        first(&self.rows(CALL, "select capi.hasten($1)", &[&destination]).await?, CALL)
     }
 
     /// Gives a claimed batch back that was not sent; false when the lease is lost.
@@ -685,13 +691,12 @@ impl Session {
         worker: &str,
     ) -> Result<(i64, Result<Event, &'static str>), QueueError> {
         const CALL: &str = "capi.test_open";
-        const SQL: &str = "select attempt, id, event_name, event_id, event_time_us, \
-            action_source, value, currency, identity, facts from capi.test_open($1, $2, $3)";
+        const SQL: &str = "select attempt, packed from capi.test_open($1, $2, $3)";
         let arguments: [(&(dyn ToSql + Sync), Type); 3] =
             [(&destination, Type::INT4), (&event_id, Type::INT8), (&worker, Type::TEXT)];
         let rows = self.rows(CALL, SQL, &arguments).await?;
         let row = rows.first().ok_or(QueueError::Form { call: CALL })?;
-        Ok((column(row, CALL, "attempt")?, event(row, CALL)?))
+        Ok((column(row, CALL, "attempt")?, event(row, 1, CALL)?))
     }
 
     /// Writes what came of a test.
@@ -762,6 +767,7 @@ const FUNCTIONS: &[&str] = &[
     "claim",
     "claimed_events",
     "record",
+    "hasten",
     "release",
     "bell_keep",
     "bell_arm",
@@ -796,49 +802,14 @@ fn one_for_all<T: PartialEq>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-/// Reads an event; a column that cannot be read costs the event and not the batch.
-fn event(row: &Row, call: &'static str) -> Result<Result<Event, &'static str>, QueueError> {
-    let action_source: &str = column(row, call, "action_source")?;
-    let value: Option<&str> = column(row, call, "value")?;
-    let currency: Option<&str> = column(row, call, "currency")?;
-    let identity: Document<Identity> = column(row, call, "identity")?;
-    let facts: Option<Document<Facts>> = column(row, call, "facts")?;
-    let Some(action_source) = ActionSource::parse(action_source) else {
-        return Ok(Err("action_source"));
-    };
-    let Ok(value) = value.map(Amount::parse).transpose() else { return Ok(Err("value")) };
-    let Ok(currency) = currency.map(Currency::parse).transpose() else {
-        return Ok(Err("currency"));
-    };
-    let Some(identity) = identity.0 else { return Ok(Err("identity")) };
-    let Some(facts) = facts.map_or(Some(Facts::default()), |facts| facts.0) else {
-        return Ok(Err("facts"));
-    };
-    Ok(Ok(Event {
-        id: column(row, call, "id")?,
-        event_name: column(row, call, "event_name")?,
-        event_id: column(row, call, "event_id")?,
-        event_time: Timestamp(column(row, call, "event_time_us")?),
-        action_source,
-        value,
-        currency,
-        identity,
-        facts,
-    }))
-}
-
-/// A `jsonb` read into its type at once; `None` when it does not fit.
-struct Document<T>(Option<T>);
-
-impl<'a, T: DeserializeOwned> FromSql<'a> for Document<T> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        // One byte of version, then text.
-        Ok(Self(raw.split_first().and_then(|(_, text)| serde_json::from_slice(text).ok())))
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        *ty == Type::JSONB
-    }
+/// Reads an event; a column of it that cannot be read costs the event and not the batch.
+fn event(
+    row: &Row,
+    at: usize,
+    call: &'static str,
+) -> Result<Result<Event, &'static str>, QueueError> {
+    let packed: &[u8] = row.try_get(at).map_err(|_| QueueError::Form { call })?;
+    Ok(packed::unpack(packed))
 }
 
 #[cfg(test)]
@@ -850,13 +821,5 @@ mod tests {
         assert_eq!(one_for_all(vec!["a", "a", "a"]), ["a"]);
         assert_eq!(one_for_all(vec!["a", "b", "a"]), ["a", "b", "a"]);
         assert!(one_for_all(Vec::<&str>::new()).is_empty());
-    }
-
-    #[test]
-    fn a_document_that_does_not_fit_is_none() {
-        let read = |raw: &[u8]| Document::<Identity>::from_sql(&Type::JSONB, raw).expect("read").0;
-        assert_eq!(read(b"\x01{}"), Some(Identity::default()));
-        assert_eq!(read(b"\x01{\"email\": [\"jane@example.com\"]}"), None);
-        assert_eq!(read(b""), None);
     }
 }

@@ -129,23 +129,25 @@ impl Pace {
         }
     }
 
-    /// Takes note of a finished request.
-    pub fn note(&mut self, health: Health, now: Instant, draw: f64) {
+    /// Takes note of a finished request; true when it shows that a dead platform is back.
+    pub fn note(&mut self, health: Health, now: Instant, draw: f64) -> bool {
         let pause = match health {
             Health::Good => {
+                let was_dead = self.failures >= FAILURES_UNTIL_PROBING;
                 self.failures = 0;
-                return;
+                return was_dead;
             }
             Health::Bad => {
                 self.failures = self.failures.saturating_add(1);
                 match self.failures.checked_sub(FAILURES_UNTIL_PROBING) {
                     Some(beyond) => jittered(beyond, PROBE_CAP, draw),
-                    None => return,
+                    None => return false,
                 }
             }
             Health::Hold(pause) => pause.min(LONGEST_WORD),
         };
         self.closed_until = self.closed_until.max(Some(now + pause));
+        false
     }
 
     /// Requests that may be in flight at `now`, of at most `concurrency`.
@@ -333,7 +335,8 @@ mod tests {
         let opens = pace.opens_at(now).expect("closed");
         assert_eq!(opens - now, Duration::from_secs(1));
         assert_eq!(pace.slots(4, opens), 1);
-        pace.note(Health::Good, opens, 1.0);
+        assert!(pace.note(Health::Good, opens, 1.0), "it is back");
+        assert!(!pace.note(Health::Good, opens, 1.0), "which is told once");
         assert_eq!(pace.slots(4, opens), 4);
     }
 

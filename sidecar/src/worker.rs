@@ -226,7 +226,9 @@ impl Worker {
                 () = this.line.work.notified(), if !work => work = true,
                 Some(landed) = flights.join_next() => match landed {
                     Ok(Landing::Recorded { health, blocked, more }) => {
-                        pace.note(health, Instant::now(), draw());
+                        if pace.note(health, Instant::now(), draw()) {
+                            this.hasten().await;
+                        }
                         grounded |= blocked;
                         work |= more;
                     }
@@ -369,8 +371,11 @@ impl Worker {
         // One answer settles one attempt: further requests of the plan become another batch.
         flight.unsent.extend(requests.flat_map(|later| later.events).map(|at| fit[at].id));
         let mut fit: Vec<Option<Event>> = fit.into_iter().map(Some).collect();
-        let sent: Vec<Event> = request.events.iter().filter_map(|at| fit[*at].take()).collect();
+        let mut sent: Vec<Event> = request.events.iter().filter_map(|at| fit[*at].take()).collect();
         drop(fit);
+        for event in &mut sent {
+            event.facts.0.fold();
+        }
         flight.sent = sent.iter().map(|event| event.id).collect();
 
         self.may_leave(claim, lease_ends).await?;
@@ -428,6 +433,20 @@ impl Worker {
             health: recording.health,
             blocked: recording.step == Step::Blocked,
             more: due_at_once,
+        }
+    }
+
+    /// Has what still waits for a platform that is back sent within seconds. If that fails it is
+    /// due by itself, within minutes.
+    async fn hasten(&self) {
+        match self.tools.queue.hasten(self.id).await {
+            Ok(batches) => {
+                info!(destination = self.name, batches, "platform is back");
+                self.tools.nudge.notify_one();
+            }
+            Err(error) => {
+                warn!(error = chain(&error), "waiting batches could not be hastened");
+            }
         }
     }
 

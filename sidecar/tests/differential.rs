@@ -256,7 +256,7 @@ fn built(row: Map<String, Value>, now: Timestamp) -> Option<(ActionSource, Value
         return None;
     }
     let request = meta.plan(std::slice::from_ref(&event)).requests.pop()?;
-    Some((event.action_source, request.body))
+    Some((event.action_source, request.body.into_value()))
 }
 
 /// What the stand-in says against a request.

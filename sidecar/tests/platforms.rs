@@ -409,7 +409,7 @@ async fn no_credential_shows_in_an_error_or_in_debug() {
         settings["endpoint"] = json!(base);
         let destination = destination::build(platform, &settings).expect("settings");
         for credential in &credentials {
-            let request = Request::post(format!("{base}/events"), json!({"n": 1}), vec![0]);
+            let request = Request::post(format!("{base}/events"), &json!({"n": 1}), vec![0]);
             let credential = SecretString::from(credential.as_str());
             let sent = http.send(request, destination.spec().credential, &credential).await;
             let error = sent.expect_err("nobody listens");

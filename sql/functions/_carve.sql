@@ -34,6 +34,7 @@ declare
     ids bigint[];
     oldest timestamptz;
     newest timestamptz;
+    yesterday timestamptz := clock_timestamp() - interval '1 day';
 begin
     select * into c from capi.cursor where destination = p_destination for update skip locked;
     if not found then
@@ -110,10 +111,18 @@ begin
             order by place, id
             limit p_limit
         ),
+        usual as materialized (
+            select array_agg(r.source) as sources, max(r.since) as since
+            from capi.route r
+            where r.destination = p_destination and r.until is null and r.past is null
+        ),
         judged as materialized (
             select n.id, n.captured_at, n.place,
                 coalesce(
                     case
+                        -- By a route of the usual kind, which is known without looking.
+                        when not older and n.source = any ((select u.sources from usual u)::integer[])
+                            and n.captured_at >= (select u.since from usual u) then null
                         when not exists (
                             select from capi.route r
                             where r.source = n.source and r.destination = p_destination
@@ -125,14 +134,17 @@ begin
                             then 'elsewhere'
                     end,
                     -- As capi._withdrawn, written out: a call per event costs more than all the rest.
-                    (
+                    case when older or (select exists (select from capi.withdrawal w where w.at >= c.unread_since)) then (
                         select w.reason
                         from capi.withdrawal w
                         where w.source = n.source and w.key = n.key and w.at >= n.captured_at
                             and capi._refuses(w.refused, d.platform, d.name)
-                    ),
+                    ) end,
                     case when n.refused <> '{}' and capi._refuses(n.refused, d.platform, d.name) then 'suppressed' end,
-                    capi._fate(d.platform, n.event_name, n.action_source, n.event_time, clock_timestamp()),
+                    -- No platform takes only events of less than a day.
+                    case when n.event_time < yesterday
+                        then capi._fate(d.platform, n.event_name, n.action_source, n.event_time, clock_timestamp())
+                    end,
                     'send'
                 ) as fate
             from next n
@@ -147,14 +159,16 @@ begin
             where j.fate not in ('send', 'elsewhere')
             on conflict do nothing
         )
-        select count(*),
-            (array_agg(j.place order by j.place desc, j.id desc))[1],
-            (array_agg(j.id order by j.place desc, j.id desc))[1],
-            array_agg(j.id order by j.place, j.id) filter (where j.fate = 'send'),
-            min(j.captured_at) filter (where j.fate = 'send'),
-            max(j.captured_at) filter (where j.fate = 'send')
+        select a.taken, t.place, t.id, a.ids, a.oldest, a.newest
         into taken, top_xid, top_id, ids, oldest, newest
-        from judged j;
+        from (
+            select count(*) as taken,
+                array_agg(j.id order by j.place, j.id) filter (where j.fate = 'send') as ids,
+                min(j.captured_at) filter (where j.fate = 'send') as oldest,
+                max(j.captured_at) filter (where j.fate = 'send') as newest
+            from judged j
+        ) a
+        left join (select j.place, j.id from judged j order by j.place desc, j.id desc limit 1) t on true;
 
         if older then
             c.older_id := case when taken < p_limit then null else top_id end;

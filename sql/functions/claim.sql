@@ -120,9 +120,12 @@ begin
             attempt = b.attempt, attempt_started_at = at, unknown = b.unknown, tries = b.tries
         where x.batch = b.batch;
     end if;
+    -- The ids as they were just stored, so that they are compressed once.
     insert into capi.attempt (attempt, started_at, destination, batch, parent, worker, tries, events, kind)
-    values (b.attempt, at, p_destination, b.batch, b.parent, p_worker, b.tries, b.events,
-        case when b.ticket is null then 'send' else 'poll' end);
+    select b.attempt, at, p_destination, b.batch, b.parent, p_worker, b.tries, x.events,
+        case when b.ticket is null then 'send' else 'poll' end
+    from capi.batch x
+    where x.batch = b.batch;
 
     return query select b.batch, b.token, b.attempt, b.tries, b.events, b.ticket, b.polls,
         extract(epoch from at - b.accepted_at)::double precision;

@@ -13,7 +13,8 @@ create or replace function capi.record(
     p_again bigint[],
     p_due_in interval,
     p_ticket text default null,
-    p_accepted bigint[] default '{}'
+    p_accepted bigint[] default '{}',
+    p_backoff boolean default false
 ) returns boolean
 language plpgsql
 volatile
@@ -31,6 +32,8 @@ declare
     settled integer;
     fresh boolean;
     polled boolean;
+    low bigint;
+    high bigint;
 begin
     if p_decision not in ('each', 'accepted', 'retry', 'wait', 'split', 'blocked') then
         raise exception 'unknown decision' using errcode = 'invalid_parameter_value',
@@ -61,7 +64,30 @@ begin
     -- In a replay receipts are there already; otherwise hardly ever, and a conflict clause would make
     -- each insert a tentative one, confirmed by a record of its own in the WAL.
     fresh := b.replay is null;
-    if fresh then
+    select min(e.event), max(e.event) into low, high from unnest(b.events) e (event);
+    if fresh and p_statuses = '{delivered}' and coalesce(p_reasons, '{}') in ('{}', '{null}')
+        and high - low < 2 * cardinality(b.events)
+    then
+        -- Nearly every batch: one outcome, and events that lie together. Written in the order of the
+        -- index, without searching for each event and without rows that are built twice.
+        begin
+            select coalesce(capi._write_receipts('capi.receipt'::regclass, array_agg(t.id), array_agg(t.captured_at),
+                coalesce(b.accepted_attempt, b.attempt), at, b.destination, 'delivered', (b.tries + 1)::smallint,
+                b.unknown > 0), 0)
+            into settled
+            from (
+                select o.id, o.captured_at
+                from capi.outbox o
+                where o.id between low and high and o.captured_at between b.captured_from and b.captured_to
+                    -- As conditions on subqueries they are hashed.
+                    and (o.id in (select s.event from unnest(p_settled) s (event))) is true
+                    and (o.id in (select e.event from unnest(b.events) e (event))) is true
+                order by o.id
+            ) t;
+        exception when unique_violation then
+            fresh := false;
+        end;
+    elsif fresh then
         begin
             insert into capi.receipt
             select * from capi._receipts(b, p_settled, p_statuses, p_reasons, p_reason, at);
@@ -155,7 +181,7 @@ begin
     else
         update capi.batch x
         set events = rest, unknown = b.unknown, state = 'ready', due_at = due, token = null, lease_until = null,
-            worker = null, attempt = null, attempt_started_at = null, reason = p_reason,
+            worker = null, attempt = null, attempt_started_at = null, reason = p_reason, backoff = p_backoff,
             ticket = null, accepted_at = null, accepted_attempt = null, polls = 0,
             tries = b.tries + case when p_decision in ('wait', 'blocked') then 0 else 1 end
         where x.batch = b.batch;

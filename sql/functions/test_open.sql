@@ -4,15 +4,7 @@ create or replace function capi.test_open(
     p_worker text
 ) returns table (
     attempt bigint,
-    id bigint,
-    event_name text,
-    event_id text,
-    event_time_us bigint,
-    action_source text,
-    value text,
-    currency text,
-    identity jsonb,
-    facts jsonb
+    packed bytea
 )
 language plpgsql
 volatile
@@ -49,8 +41,7 @@ begin
     opened := nextval('capi.attempt_id');
     insert into capi.attempt (attempt, started_at, destination, batch, worker, tries, events, kind)
     values (opened, clock_timestamp(), p_destination, 0, p_worker, 0, array[p_event], 'test');
-    return query select opened, o.id, o.event_name, o.event_id,
-        (extract(epoch from o.event_time) * 1000000)::bigint, o.action_source, o.value::text, o.currency,
-        o.identity, o.facts;
+    return query select opened, capi._pack(o.id, o.event_time, o.event_name, o.event_id, o.action_source, o.value,
+        o.currency, o.identity, o.facts);
 end
 $$;

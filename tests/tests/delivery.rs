@@ -491,3 +491,39 @@ async fn a_long_transaction_holds_nobody_up_and_is_sent_in_the_end() {
     assert_eq!(captured(&shop).await, 21);
     assert_eq!(platform.number("duplicates"), 0);
 }
+
+#[tokio::test]
+async fn after_an_outage_what_waits_goes_within_seconds() {
+    let (platform, shop) = waiting(3).await;
+    platform.fault(json!({"kind": "status", "status": 503})).await;
+    // Three batches as an outage leaves them; the last one was put off by the platform itself.
+    for backoff in ["true", "true", "false"] {
+        let one =
+            "select capi.release(c.batch, c.token) from capi.claim(1, 'test', '1 minute', 1) c";
+        assert_eq!(shop.get(one).await, "t");
+        shop.run(&format!(
+            "update capi.batch set due_at = now() + interval '9 minutes', backoff = {backoff}
+            where batch = (select max(batch) from capi.batch)"
+        ))
+        .await;
+    }
+    shop.run(
+        "update capi.batch set due_at = now() where batch = (select min(batch) from capi.batch)",
+    )
+    .await;
+    let _sidecar = Sidecar::start(&shop);
+    eventually("the platform counts as dead", 60, async || {
+        let failed = "select count(*) from capi.attempt where outcome = 'retry'";
+        let seen = shop.count(failed).await;
+        if seen >= 5 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    platform.heal().await;
+    eventually("all but one have their receipts", 60, async || {
+        let seen = receipts(&shop).await;
+        if seen == ["delivered 2"] { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+    let waits = "select count(*) from capi.batch where not backoff and due_at > now() + interval '5 minutes'";
+    assert_eq!(shop.count(waits).await, 1, "the platform's own word stands");
+}

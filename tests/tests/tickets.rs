@@ -97,7 +97,7 @@ impl Destination for Later {
         // A part of its own, so that a batch may need two requests.
         let requests = backwards.chunks(3).map(|part| {
             let ids: Vec<i64> = part.iter().map(|at| events[*at].id).collect();
-            Request::post(url.clone(), json!({"ids": ids}), part.to_vec())
+            Request::post(url.clone(), &json!({"ids": ids}), part.to_vec())
         });
         Plan { requests: requests.collect(), unfit: Vec::new() }
     }

@@ -183,6 +183,6 @@ mod tests {
         let refused =
             of(cart_with(json!({"consent": false, "emial": 1, "email": "x@example.com"})));
         let Captured::Event(event) = refused.captured else { panic!("an event") };
-        assert!(event.event.identity.0.is_empty() && event.dropped.is_empty());
+        assert!(event.event.identity.is_empty() && event.dropped.is_empty());
     }
 }

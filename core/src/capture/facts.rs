@@ -106,7 +106,7 @@ pub(super) fn facts(
             dropped.insert(name.to_owned(), "not_a_web_address".to_owned());
         }
     }
-    Facts(facts)
+    Facts(facts.into())
 }
 
 /// Checks one fact; `None` when the value is empty. Parts of a JSON value that are wrong go to

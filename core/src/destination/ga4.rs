@@ -255,7 +255,7 @@ impl Destination for Ga4 {
 
     fn plan(&self, events: &[Event]) -> Plan {
         Plan::of(events, SPEC.batch_limit, unfit, |part, at| {
-            Request::post(self.url("/mp/collect"), self.body(part[0]), at)
+            Request::post(self.url("/mp/collect"), &self.body(part[0]), at)
         })
     }
 

@@ -273,7 +273,7 @@ impl Destination for GoogleAds {
             for part in places.chunks(SPEC.batch_limit) {
                 let list: Vec<&Event> = part.iter().map(|&at| &events[at]).collect();
                 let body = self.body(action, &list);
-                plan.requests.push(Request::post(url.clone(), body, part.to_vec()));
+                plan.requests.push(Request::post(url.clone(), &body, part.to_vec()));
             }
         }
         // The earliest event goes first, whatever the number of its action.

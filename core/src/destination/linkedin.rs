@@ -194,7 +194,7 @@ impl Destination for LinkedIn {
             |part, at| {
                 let elements: Vec<Value> = part.iter().map(|event| self.wire(event)).collect();
                 let mut request =
-                    Request::post(self.url.clone(), json!({ "elements": elements }), at);
+                    Request::post(self.url.clone(), &json!({ "elements": elements }), at);
                 request.headers = vec![
                     ("linkedin-version", self.version.clone()),
                     ("x-restli-protocol-version", "2.0.0".to_owned()),

@@ -6,15 +6,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::Event;
 use crate::pixel::tag;
 use crate::time::Timestamp;
+pub use body::Body;
 use list::{PLATFORMS, Platform, Takes};
 
 mod answer;
 pub mod audience;
+mod body;
 pub(crate) mod ga4;
 mod google;
 mod google_ads;
@@ -231,21 +234,26 @@ pub struct Request {
     /// Further headers, in lower case, such as an API version. No credential and no person.
     pub headers: Vec<(&'static str, String)>,
     /// The JSON body of what is no GET.
-    pub body: Value,
+    pub body: Body,
     /// Positions in the slice given to [`Destination::plan`], in request order.
     pub events: Vec<usize>,
 }
 
 impl Request {
     /// A POST of `body` for the events at these positions.
-    pub fn post(url: String, body: Value, events: Vec<usize>) -> Self {
+    pub fn post(url: String, body: &impl Serialize, events: Vec<usize>) -> Self {
+        Self::of(url, Body::of(body), events)
+    }
+
+    /// A POST of a body that is written already.
+    fn of(url: String, body: Body, events: Vec<usize>) -> Self {
         Self { method: Method::Post, url, headers: Vec::new(), body, events }
     }
 
     /// A GET, for no event.
     pub fn get(url: String) -> Self {
         let (headers, events) = (Vec::new(), Vec::new());
-        Self { method: Method::Get, url, headers, body: Value::Null, events }
+        Self { method: Method::Get, url, headers, body: Body::default(), events }
     }
 }
 

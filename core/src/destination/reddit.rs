@@ -208,7 +208,7 @@ impl Destination for Reddit {
     fn plan(&self, events: &[Event]) -> Plan {
         Plan::of(events, SPEC.batch_limit, unfit, |part, at| {
             let list: Vec<Value> = part.iter().map(|event| wire(event)).collect();
-            Request::post(self.url.clone(), json!({"data": {"events": list}}), at)
+            Request::post(self.url.clone(), &json!({"data": {"events": list}}), at)
         })
     }
 

@@ -222,7 +222,7 @@ impl Destination for Snapchat {
     fn plan(&self, events: &[Event]) -> Plan {
         Plan::of(events, SPEC.batch_limit, unfit, |part, at| {
             let data: Vec<Value> = part.iter().map(|event| wire(event)).collect();
-            Request::post(self.url.clone(), json!({ "data": data }), at)
+            Request::post(self.url.clone(), &json!({ "data": data }), at)
         })
     }
 

@@ -1,7 +1,7 @@
 //! What every platform keeps to.
 
 use super::*;
-use crate::event::{ActionSource, Facts, Identity};
+use crate::event::{ActionSource, Facts};
 use crate::hash::Digest;
 use crate::money::{Amount, Currency};
 use serde_json::json;
@@ -44,13 +44,14 @@ pub(super) fn events(count: i64) -> Vec<Event> {
             action_source: ActionSource::Website,
             value: Some(Amount::parse("12.50").expect("an amount")),
             currency: Some(Currency::parse("EUR").expect("a currency")),
-            identity: Identity(BTreeMap::from([("email".into(), vec![Digest::of("x")])])),
+            identity: BTreeMap::from([("email".into(), vec![Digest::of("x")])]).into(),
             facts: Facts(
                 json!({"event_source_url": "https://shop.example.com/thanks",
                        "client_user_agent": "Mozilla/5.0"})
                 .as_object()
                 .expect("an object")
-                .clone(),
+                .clone()
+                .into(),
             ),
         })
         .collect()
@@ -69,6 +70,25 @@ fn names_are_unique_and_every_platform_has_its_page() {
         assert!(names.contains(spec.platform), "{}", spec.platform);
         assert!(spec.batch_limit > 0);
         assert!(spec.documentation.starts_with("https://"));
+    }
+}
+
+/// The carve asks for the age of older events only.
+#[test]
+fn no_platform_finds_an_event_of_the_last_day_too_old() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let names = meta::STANDARD_EVENTS.iter().copied().chain(["Refund", "OrderPacked"]);
+    for (platform, name) in platforms().into_iter().flat_map(|p| names.clone().map(move |n| (p, n)))
+    {
+        for action_source in ActionSource::ALL {
+            let bare = Event {
+                event_name: name.into(),
+                action_source,
+                facts: Facts::default(),
+                ..events(1).remove(0)
+            };
+            assert!(max_age_of(platform, &bare).expect("a platform") >= day, "{platform} {name}");
+        }
     }
 }
 

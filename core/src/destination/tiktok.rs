@@ -259,7 +259,7 @@ impl Destination for TikTok {
                 if let Some(code) = &self.test_code {
                     body["test_event_code"] = code.as_str().into();
                 }
-                Request::post(self.url.clone(), body, at)
+                Request::post(self.url.clone(), &body, at)
             },
         )
     }

@@ -101,7 +101,7 @@ impl Webhook {
             if let Some(code) = test {
                 body["test"] = code.into();
             }
-            Request::post(self.settings.endpoint.clone(), body, at)
+            Request::post(self.settings.endpoint.clone(), &body, at)
         })
     }
 }
@@ -159,12 +159,12 @@ fn wire(event: &Event) -> Value {
     map.insert("action_source".into(), event.action_source.as_str().into());
     parts::put(&mut map, "value", parts::amount(event));
     parts::put(&mut map, "currency", parts::currency(event));
-    let digests = event.identity.0.iter().filter(|(_, digests)| !digests.is_empty());
+    let digests = event.identity.iter().filter(|(_, digests)| !digests.is_empty());
     let digests = digests.map(|(form, digests)| {
         let digests: Vec<Value> = digests.iter().map(|digest| digest.as_str().into()).collect();
-        (form.clone(), Value::Array(digests))
+        (form.to_owned(), Value::Array(digests))
     });
     map.insert("identity".into(), Value::Object(digests.collect()));
-    map.insert("facts".into(), Value::Object(event.facts.0.clone()));
+    map.insert("facts".into(), Value::Object(Map::clone(&event.facts.0)));
     Value::Object(map)
 }

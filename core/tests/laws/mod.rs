@@ -4,6 +4,7 @@
 
 use capi_core::capture::{Captured, Options, Row, capture};
 use capi_core::consent::{Consent, refuses};
+use capi_core::event::packed::{self, Packer};
 use capi_core::hash::Digest;
 use capi_core::identity::rules::{self, FieldError, FieldValue, normalize_field};
 use capi_core::identity::{
@@ -164,7 +165,7 @@ pub(crate) fn row(row: &Value, options: &Options, now: Timestamp) {
         return;
     };
     assert!(new.event.event_time <= now);
-    for (key, digests) in &new.event.identity.0 {
+    for (key, digests) in new.event.identity.iter() {
         let name = key.split('/').next().unwrap_or_default();
         let identifier = Identifier::parse(name);
         let identifier = identifier.unwrap_or_else(|| panic!("{key} is no form of an identifier"));
@@ -174,6 +175,9 @@ pub(crate) fn row(row: &Value, options: &Options, now: Timestamp) {
     let stored = serde_json::to_string(&new.event).expect("an event is JSON");
     let back = serde_json::from_str(&stored).expect("an event is read again");
     assert_eq!(new.event, back);
+    let mut packer = Packer::default();
+    packer.event(&new.event).expect("a small event");
+    assert_eq!(packed::unpack(&packer.into_bytes()).as_ref(), Ok(&new.event));
     for identifier in [Identifier::Email, Identifier::FirstName, Identifier::City] {
         let Some(Value::String(text)) = object.get(identifier.as_str()) else { continue };
         let others = object.iter().filter(|(name, _)| *name != identifier.as_str());

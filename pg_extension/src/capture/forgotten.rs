@@ -21,7 +21,7 @@ const PERSONAL: [&str; 3] = ["email", "phone", "external_id"];
 pub(super) fn blank(source: &Source, events: &mut [Keyed]) {
     let Some(salt) = &source.salt else { return };
     let digests_of = |keyed: &Keyed| -> Vec<Vec<u8>> {
-        let identity = &keyed.event.event.identity.0;
+        let identity = &keyed.event.event.identity;
         identity
             .iter()
             .filter(|(form, _)| PERSONAL.contains(&form.split('/').next().unwrap_or_default()))

@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString};
 use std::mem;
 
 use capi_core::event::Identity;
+use capi_core::event::packed::{Packer, TooLarge};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::{IntoDatum, PgSqlErrorCode, direct_function_call_as_datum, ereport, varlena};
 use serde_json::{Map, Number, Value};
@@ -63,7 +64,7 @@ impl Jsonb {
     /// Lists of digests by field and form.
     pub(super) fn identity(identity: &Identity) -> Self {
         Self::built(|out| {
-            members(out, identity.0.iter(), |out, digests| {
+            members(out, identity.iter(), |out, digests| {
                 list(out, digests, |out, digest| string(out, digest.as_str()))
             })
         })
@@ -127,13 +128,13 @@ fn list<T>(out: &mut Vec<u8>, values: &[T], write: impl Fn(&mut Vec<u8>, &T) -> 
     CONTAINER
 }
 
-fn members<'a, T: 'a>(
+fn members<'a, T: ?Sized + 'a>(
     out: &mut Vec<u8>,
-    map: impl Iterator<Item = (&'a String, &'a T)>,
+    map: impl Iterator<Item = (&'a (impl AsRef<str> + ?Sized + 'a), &'a T)>,
     write: impl Fn(&mut Vec<u8>, &T) -> u32,
 ) -> u32 {
     let mut pairs: Vec<(Cow<'a, str>, &T)> =
-        map.map(|(key, value)| (storable(key), value)).collect();
+        map.map(|(key, value)| (storable(key.as_ref()), value)).collect();
     pairs.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     // Without its zeros a key may be another one: the last counts, as in text.
     pairs.dedup_by(|next, kept| {
@@ -262,6 +263,57 @@ fn container(bytes: &[u8], depth: usize) -> Option<Value> {
     Some(Value::Object(map))
 }
 
+/// Writes what a `jsonb` datum holds without making a tree of it.
+pub(crate) fn pack(value: Datum, to: &mut Packer) -> Result<(), TooLarge> {
+    // SAFETY: as above.
+    let value = unsafe { pg_sys::pg_detoast_datum(value.cast_mut_ptr()) };
+    let bytes = varlena_bytes(Datum::from(value));
+    pack_container(&bytes[pg_sys::VARHDRSZ..], 0, to)
+}
+
+fn pack_container(bytes: &[u8], depth: usize, to: &mut Packer) -> Result<(), TooLarge> {
+    if depth > DEEPEST {
+        return Err(TooLarge);
+    }
+    let header = word(bytes, 0);
+    let count = (header & COUNT) as usize;
+    let entries = if header & OBJECT == 0 { count } else { 2 * count };
+    let mut elements = Elements { bytes, index: 0, offset: 0, data: 4 + 4 * entries };
+    if header & OBJECT == 0 {
+        let open = (header & SCALAR == 0).then(|| to.list());
+        for _ in 0..count {
+            pack_element(elements.next(), depth, to)?;
+        }
+        return open.map_or(Ok(()), |open| to.end(open));
+    }
+    let open = to.object();
+    let mut keys = Elements { ..elements };
+    for _ in 0..count {
+        elements.next();
+    }
+    for _ in 0..count {
+        to.key(utf8(keys.next().1))?;
+        pack_element(elements.next(), depth, to)?;
+    }
+    to.end(open)
+}
+
+fn pack_element(
+    (kind, place): (u32, &[u8]),
+    depth: usize,
+    to: &mut Packer,
+) -> Result<(), TooLarge> {
+    match kind {
+        STRING => to.text(utf8(place))?,
+        NUMERIC => to.number(digits(place))?,
+        FALSE => to.bool(false),
+        TRUE => to.bool(true),
+        CONTAINER => pack_container(place, depth + 1, to)?,
+        _ => to.null(),
+    }
+    Ok(())
+}
+
 /// The elements of a container that is being read.
 struct Elements<'a> {
     bytes: &'a [u8],
@@ -304,21 +356,28 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn text(bytes: &[u8]) -> String {
-    // Postgres has checked it, where the database's encoding is UTF-8.
+    utf8(bytes).to_owned()
+}
+
+/// Bytes that are text, as Postgres has checked where the database's encoding is UTF-8.
+pub(crate) fn utf8(bytes: &[u8]) -> &str {
     match str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => pgrx::error!("a JSON text is not UTF-8"),
+        Ok(text) => text,
+        Err(_) => pgrx::error!("a text is not UTF-8"),
     }
 }
 
-fn number(bytes: &[u8]) -> Number {
+fn digits(bytes: &[u8]) -> &str {
     // SAFETY: the bytes are a numeric; its output function returns a C string.
     let text = unsafe {
         direct_function_call_as_datum(pg_sys::numeric_out, &[Some(Datum::from(bytes.as_ptr()))])
             .map(|text| CStr::from_ptr(text.cast_mut_ptr()))
     };
-    let text = text.and_then(|text| text.to_str().ok());
-    text.and_then(|text| text.parse().ok()).expect("JSON holds finite numbers")
+    text.and_then(|text| text.to_str().ok()).expect("JSON holds finite numbers")
+}
+
+fn number(bytes: &[u8]) -> Number {
+    digits(bytes).parse().expect("JSON holds finite numbers")
 }
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -22,7 +22,7 @@ mod drain;
 mod emit;
 mod forgotten;
 pub(crate) mod guard;
-mod jsonb;
+pub(crate) mod jsonb;
 mod log;
 mod pending;
 mod source;

@@ -238,7 +238,7 @@ fn made_up(event_name: &str) -> Result<Event, Unusable> {
 fn summary(request: &Request, event: &Event) -> String {
     let url = request.url.split(['?', '#']).next().unwrap_or_default();
     let bytes = request.body.to_string().len();
-    let shared: usize = event.identity.0.values().map(Vec::len).sum();
+    let shared = event.identity.len();
     format!(
         "request  {:?} {url}, {bytes} bytes\nevent    {} {}, {shared} digests\n",
         request.method, event.event_name, event.event_id

@@ -93,7 +93,7 @@ fn http() -> Http {
 }
 
 async fn send(http: &Http, address: &str, credential: &SecretString) -> Result<u16, SendError> {
-    let request = Request::post(format!("{address}/events"), json!({"n": 1}), vec![]);
+    let request = Request::post(format!("{address}/events"), &json!({"n": 1}), vec![]);
     let slot = CredentialSlot::OAuth(&GRANT);
     http.send(request, slot, credential).await.map(|answer| answer.status)
 }

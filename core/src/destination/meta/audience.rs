@@ -147,7 +147,7 @@ impl List {
             },
             "payload": {"schema": schema, "data": data},
         });
-        let mut request = Request::post(self.url.clone(), body, Vec::new());
+        let mut request = Request::post(self.url.clone(), &body, Vec::new());
         if change == Change::Remove {
             request.method = Method::Delete;
         }

@@ -2,19 +2,22 @@
 //!
 //! `…/conversions-api/parameters/server-event`, read 2026-09-12.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
-use super::privacy::{self, DataProcessing};
+use super::custom_data::{self, CustomData};
+use super::fit;
+use super::privacy;
 use super::settings::Settings;
-use super::{custom_data, fit, user_data};
-use crate::event::{ActionSource, Event};
+use super::user_data::UserData;
+use crate::destination::Body;
+use crate::event::{ActionSource, Event, Json};
 
 /// The whole request: `…/conversions-api/using-the-api`, read 2026-09-12; `namespace_id` and
 /// `upload_…` are of `EventRequest.java`, facebook-java-business-sdk at a73f92d, 2026-08-05.
 #[derive(Serialize)]
-struct Body<'a> {
-    data: Vec<ServerEvent<'a>>,
+struct Wire<'a> {
+    data: Data<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     test_event_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +64,20 @@ pub(super) const EVENT_KEYS: &[&str] = &[
     "data_processing_options_state",
 ];
 
+/// The events, each made when it is written.
+struct Data<'a> {
+    events: &'a [Event],
+    places: &'a [usize],
+    settings: &'a Settings,
+}
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let events = self.places.iter().map(|&at| server_event(&self.events[at], self.settings));
+        serializer.collect_seq(events)
+    }
+}
+
 /// One event.
 #[derive(Serialize)]
 struct ServerEvent<'a> {
@@ -81,35 +98,40 @@ struct ServerEvent<'a> {
     /// `…/conversions-api/business-messaging`, read 2026-09-12.
     #[serde(skip_serializing_if = "Option::is_none")]
     messaging_channel: Option<&'a str>,
-    user_data: Map<String, Value>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    custom_data: Map<String, Value>,
+    user_data: UserData<'a>,
+    #[serde(skip_serializing_if = "CustomData::is_empty")]
+    custom_data: CustomData<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    app_data: Option<&'a Value>,
+    app_data: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    original_event_data: Option<&'a Value>,
+    original_event_data: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attribution_data: Option<&'a Value>,
-    #[serde(flatten)]
-    data_processing: Option<DataProcessing>,
+    attribution_data: Option<Json<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_processing_options: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_processing_options_country: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_processing_options_state: Option<i64>,
 }
 
-/// The body of a request with these events, each of which is fit.
-pub(super) fn body<'a>(events: impl Iterator<Item = &'a Event>, settings: &Settings) -> Value {
-    let body = Body {
-        data: events.map(|event| server_event(event, settings)).collect(),
+/// The body of a request with the events at these places, each of which is fit.
+pub(super) fn body(events: &[Event], places: &[usize], settings: &Settings) -> Body {
+    Body::of(&Wire {
+        data: Data { events, places, settings },
         test_event_code: settings.test_event_code.as_deref(),
         partner_agent: settings.partner_agent.as_deref(),
         namespace_id: settings.namespace_id.as_deref(),
         upload_id: settings.upload_id.as_deref(),
         upload_tag: settings.upload_tag.as_deref(),
         upload_source: settings.upload_source.as_deref(),
-    };
-    serde_json::to_value(body).expect("texts, numbers and lists are JSON")
+    })
 }
 
 fn server_event<'a>(event: &'a Event, settings: &Settings) -> ServerEvent<'a> {
-    let object = |field| event.facts.get(field).filter(|value| value.is_object());
+    let object = |field| event.facts.json(field).filter(|value| value.is_object());
+    // An event that asks for it in a way that nobody understands is not fit.
+    let limit = privacy::of(event, settings).ok().flatten();
     let messaging = event.action_source == ActionSource::BusinessMessaging;
     ServerEvent {
         event_name: &event.event_name,
@@ -121,13 +143,14 @@ fn server_event<'a>(event: &'a Event, settings: &Settings) -> ServerEvent<'a> {
         opt_out: event.facts.get("opt_out").and_then(Value::as_bool),
         customer_segmentation: event.facts.text("customer_segmentation"),
         messaging_channel: event.facts.text("messaging_channel").filter(|_| messaging),
-        user_data: user_data::user_data(event),
+        user_data: UserData(event),
         custom_data: custom_data::custom_data(event),
         // Half an `app_data` is refused; an event of an app without a whole one is not sent at all.
         app_data: object("app_data").filter(|_| fit::missing_of_app(event).is_none()),
         original_event_data: object("original_event"),
         attribution_data: object("attribution_data"),
-        // An event that asks for it in a way that nobody understands is not fit.
-        data_processing: privacy::of(event, settings).ok().flatten(),
+        data_processing_options_country: limit.as_ref().and_then(|limit| limit.country),
+        data_processing_options_state: limit.as_ref().and_then(|limit| limit.state),
+        data_processing_options: limit.map(|limit| limit.options),
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn misfit(event: &Event, settings: &Settings) -> Option<&'static str>
         .or_else(|| of_crm(event))
         .or_else(|| missing_of_attribution(event))
         .or_else(|| privacy::of(event, settings).err())
-        .or_else(|| user_data::too_broad(&user_data::user_data(event)));
+        .or_else(|| user_data::too_broad(event));
     debug_assert!(reason.is_none_or(|reason| explain(reason).is_some()), "{reason:?}");
     reason
 }

@@ -108,8 +108,8 @@ impl Destination for Meta {
             }
         }
         let request = |part: &[usize]| {
-            let body = body::body(part.iter().map(|&at| &events[at]), &self.settings);
-            Request::post(self.settings.url(), body, part.to_vec())
+            let body = body::body(events, part, &self.settings);
+            Request::of(self.settings.url(), body, part.to_vec())
         };
         plan.requests = fit.chunks(SPEC.batch_limit).map(request).collect();
         plan
@@ -155,11 +155,14 @@ pub(crate) fn page_half(event: &Event, settings: &Value) -> Result<PageHalf, &'s
         None | Some("missing_identity" | "insufficient_identity") => {}
         Some(reason) => return Err(reason),
     }
-    let first = |list: &Value| list.as_array().and_then(|list| list.first()).cloned();
-    let user_data = user_data::digests(event).filter_map(|(key, list)| Some((key, first(&list)?)));
+    let user_data = user_data::digests(event).filter_map(|(key, list)| Some((key, list.first()?)));
+    let custom_data = serde_json::to_value(custom_data::custom_data(event));
+    let Ok(Value::Object(custom_data)) = custom_data else { return Err("custom_data") };
     Ok(PageHalf {
-        user_data: user_data.map(|(key, digest)| (key.to_owned(), digest)).collect(),
-        custom_data: custom_data::custom_data(event),
+        user_data: user_data
+            .map(|(key, digest)| (key.to_owned(), digest.as_str().into()))
+            .collect(),
+        custom_data,
         data_processing: privacy::of(event, &settings)?.map(privacy::DataProcessing::arguments),
     })
 }

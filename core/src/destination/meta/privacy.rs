@@ -3,7 +3,6 @@
 //! Meta's page on data processing options, read 2026-09-12. An event that asks for it in a way
 //! that Meta would not understand is never sent: it would count as one that does not ask.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::settings::Settings;
@@ -26,21 +25,19 @@ pub(super) fn is_state(number: i64) -> bool {
 }
 
 /// What goes into the event.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq)]
 pub(super) struct DataProcessing {
-    data_processing_options: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_processing_options_country: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_processing_options_state: Option<i64>,
+    pub(super) options: Vec<&'static str>,
+    pub(super) country: Option<i64>,
+    pub(super) state: Option<i64>,
 }
 
 impl DataProcessing {
     /// The arguments by which the pixel is told the same: options, country, state.
     pub(super) fn arguments(self) -> Vec<Value> {
-        let numbers = [self.data_processing_options_country, self.data_processing_options_state];
+        let numbers = [self.country, self.state];
         let numbers = numbers.into_iter().flatten().map(Value::from);
-        std::iter::once(self.data_processing_options.into()).chain(numbers).collect()
+        std::iter::once(self.options.into()).chain(numbers).collect()
     }
 }
 
@@ -64,11 +61,7 @@ pub(super) fn of(
     };
     if !limited {
         // An empty list says that it is off and needs no place.
-        return Ok(Some(DataProcessing {
-            data_processing_options: Vec::new(),
-            data_processing_options_country: None,
-            data_processing_options_state: None,
-        }));
+        return Ok(Some(DataProcessing { options: Vec::new(), country: None, state: None }));
     }
     let default = settings.limited_data_use_state.map_or((0, 0), |state| (USA, state));
     let (country, state) = match (country, state) {
@@ -91,11 +84,7 @@ pub(super) fn of(
         }
         _ => return Err("invalid_data_processing_options_country"),
     }
-    Ok(Some(DataProcessing {
-        data_processing_options: vec!["LDU"],
-        data_processing_options_country: Some(country),
-        data_processing_options_state: Some(state),
-    }))
+    Ok(Some(DataProcessing { options: vec!["LDU"], country: Some(country), state: Some(state) }))
 }
 
 fn number(event: &Event, field: &str, reason: &'static str) -> Result<Option<i64>, &'static str> {

@@ -2,10 +2,11 @@
 //!
 //! `…/conversions-api/parameters/customer-information-parameters`, read 2026-09-12.
 
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 use super::SPEC;
 use crate::event::{ActionSource, Event};
+use crate::hash::Digest;
 
 /// Identifiers that go as digests, with their key.
 const DIGESTS: &[(&str, &str)] = &[
@@ -57,51 +58,72 @@ const TOO_BROAD: [&[&str]; 4] = [
     &["ln", "ge"],
 ];
 
+/// What stands under a key.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Entry<'a> {
+    /// Digests.
+    Digests(&'a [Digest]),
+    /// A text in clear.
+    Text(&'a str),
+    /// A number in clear.
+    Number(u64),
+}
+
 /// The digests of an event by their keys, as lists.
-pub(super) fn digests(event: &Event) -> impl Iterator<Item = (&'static str, Value)> {
+pub(super) fn digests(event: &Event) -> impl Iterator<Item = (&'static str, &[Digest])> {
     DIGESTS.iter().filter_map(|(identifier, key)| {
         let digests = event.identity.digests(identifier, SPEC.platform);
-        let list = || digests.iter().map(|digest| digest.as_str().into()).collect();
-        (!digests.is_empty()).then(|| (*key, Value::Array(list())))
+        (!digests.is_empty()).then_some((*key, digests))
     })
 }
 
-/// The object of an event.
-pub(super) fn user_data(event: &Event) -> Map<String, Value> {
-    let digests = digests(event);
+/// The object of an event, as keys and what stands there.
+fn entries(event: &Event) -> impl Iterator<Item = (&'static str, Entry<'_>)> {
+    let digests = digests(event).map(|(key, digests)| (key, Entry::Digests(digests)));
     let in_app = event.action_source == ActionSource::App;
-    let app_texts = APP_TEXTS.iter().filter(|_| in_app);
+    let app_texts = APP_TEXTS.iter().filter(move |_| in_app);
     let texts = TEXTS
         .iter()
         .chain(app_texts)
         .chain(SHOP_TEXTS)
-        .filter_map(|field| event.facts.text(field).map(|text| (*field, Value::from(text))));
+        .filter_map(|field| event.facts.text(field).map(|text| (*field, Entry::Text(text))));
     let numbers = NUMBERS.iter().filter_map(|(field, range)| {
         let number = whole_number(event, field).filter(|number| range.contains(number))?;
-        Some((*field, Value::from(number)))
+        Some((*field, Entry::Number(number)))
     });
-    digests.chain(texts).chain(numbers).map(|(key, value)| (key.to_owned(), value)).collect()
+    digests.chain(texts).chain(numbers)
 }
 
-/// Why nobody could be found by these keys, if so. What is judged is what is sent, so an
-/// identifier that normalising has dropped does not count, and an id of the shop is nobody's.
-pub(super) fn too_broad(user_data: &Map<String, Value>) -> Option<&'static str> {
-    let of_customer = |key: &&str| !SHOP_TEXTS.contains(key);
-    let keys: Vec<&str> = user_data.keys().map(String::as_str).filter(of_customer).collect();
-    if keys.is_empty() {
-        return Some("missing_identity");
+/// The object of an event.
+pub(super) struct UserData<'a>(pub(super) &'a Event);
+
+impl Serialize for UserData<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(entries(self.0))
     }
-    TOO_BROAD
-        .iter()
-        .any(|group| keys.iter().all(|key| group.contains(key)))
-        .then_some("insufficient_identity")
+}
+
+/// Why nobody could be found by what an event says, if so. What is judged is what is sent, so an
+/// identifier that normalising has dropped does not count, and an id of the shop is nobody's.
+pub(super) fn too_broad(event: &Event) -> Option<&'static str> {
+    let mut nobody = true;
+    // The groups that hold all keys so far.
+    let mut groups = [true; TOO_BROAD.len()];
+    for (key, _) in entries(event).filter(|(key, _)| !SHOP_TEXTS.contains(key)) {
+        nobody = false;
+        for (holds, group) in groups.iter_mut().zip(TOO_BROAD) {
+            *holds = *holds && group.contains(&key);
+        }
+        if groups == [false; TOO_BROAD.len()] {
+            return None;
+        }
+    }
+    Some(if nobody { "missing_identity" } else { "insufficient_identity" })
 }
 
 /// A fact that is a whole number, whether it was stored as text or as number.
 fn whole_number(event: &Event, field: &str) -> Option<u64> {
-    match event.facts.get(field)? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
+    let fact = event.facts.json(field)?;
+    fact.as_u64().or_else(|| fact.as_str()?.parse().ok())
 }

@@ -54,9 +54,9 @@ fn says_why_an_event_can_never_be_sent() {
     let withdrawn = |e: &mut Event| e.currency = serde_json::from_value(json!("HRK")).ok();
     assert_eq!(of(withdrawn), reason("currency_not_in_use"));
     assert_eq!(of(|e| e.facts.0.clear()), reason("missing_event_source_url"));
-    assert_eq!(of(|e| e.identity.0.clear()), reason("missing_identity"));
+    assert_eq!(of(|e| e.identity = Identity::default()), reason("missing_identity"));
     assert_eq!(
-        of(|e| e.identity.0 = BTreeMap::from([("email".into(), vec![])])),
+        of(|e| e.identity = BTreeMap::from([("email".into(), vec![])]).into()),
         reason("missing_identity")
     );
 }
@@ -256,7 +256,7 @@ fn ages_differ_by_place_and_by_kind() {
 /// What is sent of Limited Data Use, or the reason for not sending.
 fn limited(settings: &Value, given: &Value) -> Result<Value, String> {
     let mut event = purchase(1);
-    event.facts.0.extend(facts(given).0);
+    event.facts.0.extend(Map::from(facts(given).0));
     let meta = meta(settings);
     if let Some(Unfit::Refused(reason)) = meta.unfit(&event) {
         return Err(reason.0);

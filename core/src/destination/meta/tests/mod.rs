@@ -3,6 +3,8 @@
 mod answers;
 mod fit;
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
@@ -20,11 +22,12 @@ fn plain() -> Meta {
 }
 
 fn facts(value: &Value) -> Facts {
-    Facts(value.as_object().expect("an object").clone())
+    Facts(value.as_object().expect("an object").clone().into())
 }
 
 fn identity(keys: &[&str]) -> Identity {
-    Identity(keys.iter().map(|key| ((*key).to_owned(), vec![Digest::of(key)])).collect())
+    let digests = keys.iter().map(|key| ((*key).to_owned(), vec![Digest::of(key)]));
+    digests.collect::<BTreeMap<_, _>>().into()
 }
 
 fn purchase(id: i64) -> Event {
@@ -71,7 +74,7 @@ fn a_full_purchase_on_the_wire() {
         "external_id",
     ]);
     // Another platform's form of an identifier stays at home.
-    event.identity.0.insert("phone/ga4".into(), vec![Digest::of("other")]);
+    event.identity.insert("phone/ga4", &[Digest::of("other")]);
     event.facts = facts(&json!({
         "event_source_url": "https://shop.example.com/thanks",
         "referrer_url": "https://example.com/",
@@ -122,7 +125,10 @@ fn a_malformed_lead_id_stays_at_home() {
     let mut event = purchase(1);
     for (given, sent) in [("123", None), ("123456789012345", Some(123_456_789_012_345_u64))] {
         event.facts.0.insert("lead_id".into(), given.into());
-        assert_eq!(user_data::user_data(&event).get("lead_id").and_then(Value::as_u64), sent);
+        assert_eq!(
+            serde_json::to_value(user_data::UserData(&event)).expect("JSON")["lead_id"].as_u64(),
+            sent
+        );
     }
 }
 
@@ -156,11 +162,11 @@ fn settings_shape_the_request() {
 #[test]
 fn what_an_older_extension_captured_is_checked_for_its_types() {
     let mut event = purchase(1);
-    event.facts.0.extend(
+    event.facts.0.extend(Map::from(
         facts(&json!({"content_ids": [1, "b", {}], "order_id": 7, "num_items": "3",
             "contents": [{"id": 5, "quantity": "2", "item_price": 1}, {"id": {}}, 3]}))
         .0,
-    );
+    ));
     let body = plain().plan(&[event]).requests.remove(0).body;
     let data = &body["data"][0]["custom_data"];
     assert_eq!(data["content_ids"], json!(["1", "b"]));

@@ -1,0 +1,585 @@
+//! An event as bytes: what the extension gives to the sidecar instead of columns and JSON.
+//!
+//! The form is the same on every machine and needs no parsing: whoever reads it looks fields up where
+//! they lie. Numbers are little-endian; a text is its length in four bytes and UTF-8.
+//!
+//! ```text
+//! event   version (1 byte, 1) · id (8) · event_time in µs (8) · event_name · event_id · action_source ·
+//!         value · currency · identity · facts
+//! value, currency   a text, whose length is 0xffff_ffff where there is none
+//! identity, facts   a node that is an object
+//! node    kind (1 byte), then by kind: null 0, false 1, true 2 nothing; number 3 and text 4 a text;
+//!         list 5 and object 6 the length of what follows (4), then the nodes; in an object each
+//!         behind its key, a text
+//! ```
+
+use serde::ser::{Error as _, SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Number, Value};
+
+use super::{ActionSource, Event, Facts, Identity};
+use crate::hash::Digest;
+use crate::money::{Amount, Currency};
+use crate::time::Timestamp;
+
+const VERSION: u8 = 1;
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const NUMBER: u8 = 3;
+const TEXT: u8 = 4;
+const LIST: u8 = 5;
+const OBJECT: u8 = 6;
+
+/// The length of a text that is not there.
+const ABSENT: u32 = u32::MAX;
+
+/// Deeper than any field; `jsonb` of an older extension cannot exhaust the stack.
+const DEEPEST: usize = 128;
+
+/// Writes events.
+#[derive(Debug, Default)]
+pub struct Packer(Vec<u8>);
+
+/// What is longer than four bytes can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event is too large")]
+pub struct TooLarge;
+
+/// The place of a list or object that is being written.
+#[derive(Debug)]
+#[must_use = "its length is written by Packer::end"]
+pub struct Open(usize);
+
+impl Packer {
+    /// Writes into this buffer, behind what it holds.
+    pub fn into_buffer(buffer: Vec<u8>) -> Self {
+        Self(buffer)
+    }
+
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// The columns that are no JSON; identity and facts follow as nodes.
+    #[expect(clippy::too_many_arguments, reason = "one per column")]
+    pub fn head(
+        &mut self,
+        id: i64,
+        event_time: Timestamp,
+        event_name: &str,
+        event_id: &str,
+        action_source: &str,
+        value: Option<&str>,
+        currency: Option<&str>,
+    ) -> Result<(), TooLarge> {
+        self.0.push(VERSION);
+        self.0.extend_from_slice(&id.to_le_bytes());
+        self.0.extend_from_slice(&event_time.0.to_le_bytes());
+        for text in [event_name, event_id, action_source] {
+            self.key(text)?;
+        }
+        for text in [value, currency] {
+            match text {
+                Some(text) => self.key(text)?,
+                None => self.0.extend_from_slice(&ABSENT.to_le_bytes()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of the next node, or a text outside of nodes.
+    pub fn key(&mut self, text: &str) -> Result<(), TooLarge> {
+        let length = u32::try_from(text.len()).ok().filter(|length| *length != ABSENT);
+        self.0.extend_from_slice(&length.ok_or(TooLarge)?.to_le_bytes());
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    /// Null.
+    pub fn null(&mut self) {
+        self.0.push(NULL);
+    }
+
+    /// True or false.
+    pub fn bool(&mut self, value: bool) {
+        self.0.push(if value { TRUE } else { FALSE });
+    }
+
+    /// A JSON number by its digits.
+    pub fn number(&mut self, digits: &str) -> Result<(), TooLarge> {
+        self.0.push(NUMBER);
+        self.key(digits)
+    }
+
+    /// A text.
+    pub fn text(&mut self, text: &str) -> Result<(), TooLarge> {
+        self.0.push(TEXT);
+        self.key(text)
+    }
+
+    /// Begins a list.
+    pub fn list(&mut self) -> Open {
+        self.open(LIST)
+    }
+
+    /// Begins an object.
+    pub fn object(&mut self) -> Open {
+        self.open(OBJECT)
+    }
+
+    fn open(&mut self, kind: u8) -> Open {
+        self.0.push(kind);
+        self.0.extend_from_slice(&[0; 4]);
+        Open(self.0.len())
+    }
+
+    /// Ends a list or an object.
+    pub fn end(&mut self, Open(at): Open) -> Result<(), TooLarge> {
+        let length = u32::try_from(self.0.len() - at).map_err(|_| TooLarge)?;
+        self.0[at - 4..at].copy_from_slice(&length.to_le_bytes());
+        Ok(())
+    }
+
+    /// A tree.
+    pub fn value(&mut self, value: &Value) -> Result<(), TooLarge> {
+        match value {
+            Value::Null => self.null(),
+            Value::Bool(value) => self.bool(*value),
+            Value::Number(number) => self.number(&number.to_string())?,
+            Value::String(text) => self.text(text)?,
+            Value::Array(values) => {
+                let open = self.list();
+                values.iter().try_for_each(|value| self.value(value))?;
+                self.end(open)?;
+            }
+            Value::Object(map) => {
+                let open = self.object();
+                for (key, value) in map {
+                    self.key(key)?;
+                    self.value(value)?;
+                }
+                self.end(open)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole event.
+    pub fn event(&mut self, event: &Event) -> Result<(), TooLarge> {
+        let (value, currency) = (event.value.as_ref(), event.currency.as_ref());
+        self.head(
+            event.id,
+            event.event_time,
+            &event.event_name,
+            &event.event_id,
+            event.action_source.as_str(),
+            value.map(Amount::as_str),
+            currency.map(Currency::as_str),
+        )?;
+        let open = self.object();
+        for (form, digests) in event.identity.iter() {
+            self.key(form)?;
+            let open = self.list();
+            digests.iter().try_for_each(|digest| self.text(digest.as_str()))?;
+            self.end(open)?;
+        }
+        self.end(open)?;
+        let open = self.object();
+        for (field, value) in event.facts.0.iter() {
+            self.key(field)?;
+            self.value(value)?;
+        }
+        self.end(open)
+    }
+}
+
+/// Reads an event; the column that cannot be read, or `packed` where the bytes are no event at all.
+pub fn unpack(bytes: &[u8]) -> Result<Event, &'static str> {
+    read(bytes).unwrap_or(Err("packed"))
+}
+
+fn read(bytes: &[u8]) -> Option<Result<Event, &'static str>> {
+    let mut cursor = Cursor(bytes);
+    if cursor.byte()? != VERSION {
+        return None;
+    }
+    let (id, event_time) = (cursor.integer()?, Timestamp(cursor.integer()?));
+    let (event_name, event_id) = (cursor.text()?, cursor.text()?);
+    let action_source = cursor.text()?;
+    let (value, currency) = (cursor.optional()?, cursor.optional()?);
+    let (identity, facts) = (cursor.node(0)?, cursor.node(0)?);
+    if !cursor.0.is_empty() {
+        return None;
+    }
+    let Some(action_source) = ActionSource::parse(action_source) else {
+        return Some(Err("action_source"));
+    };
+    let Ok(value) = value.map(Amount::parse).transpose() else { return Some(Err("value")) };
+    let Ok(currency) = currency.map(Currency::parse).transpose() else {
+        return Some(Err("currency"));
+    };
+    let Some(identity) = digests(identity) else { return Some(Err("identity")) };
+    let Packed::Object(facts) = facts else { return Some(Err("facts")) };
+    Some(Ok(Event {
+        id,
+        event_name: event_name.to_owned(),
+        event_id: event_id.to_owned(),
+        event_time,
+        action_source,
+        value,
+        currency,
+        identity,
+        facts: Facts(super::Fields::packed(facts.0.into())),
+    }))
+}
+
+fn digests(node: Packed<'_>) -> Option<Identity> {
+    let Packed::Object(forms) = node else { return None };
+    let mut identity = Identity::default();
+    for (form, digests) in forms {
+        let Packed::List(digests) = digests else { return None };
+        let text = |digest| match digest {
+            Packed::Text(digest) => Some(digest),
+            _ => None,
+        };
+        let mut wrong = false;
+        let digests = digests.map_while(|digest| {
+            let read = text(digest).and_then(|digest| Digest::try_from(digest).ok());
+            wrong |= read.is_none();
+            read
+        });
+        identity.push(form, digests);
+        if wrong {
+            return None;
+        }
+    }
+    Some(identity)
+}
+
+/// What is still to be read of bytes that may be anything.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes(1).map(|bytes| bytes[0])
+    }
+
+    fn length(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
+    }
+
+    fn integer(&mut self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        self.optional()?
+    }
+
+    fn optional(&mut self) -> Option<Option<&'a str>> {
+        match self.length()? {
+            ABSENT => Some(None),
+            length => {
+                std::str::from_utf8(self.bytes(usize::try_from(length).ok()?)?).ok().map(Some)
+            }
+        }
+    }
+
+    /// The next node, if it and all within it are well formed.
+    fn node(&mut self, depth: usize) -> Option<Packed<'a>> {
+        let node = self.shallow()?;
+        match node {
+            _ if depth > DEEPEST => return None,
+            Packed::List(List(inside)) => {
+                let mut inside = Cursor(inside);
+                while !inside.0.is_empty() {
+                    inside.node(depth + 1)?;
+                }
+            }
+            Packed::Object(Object(inside)) => {
+                let mut inside = Cursor(inside);
+                while !inside.0.is_empty() {
+                    inside.text()?;
+                    inside.node(depth + 1)?;
+                }
+            }
+            _ => {}
+        }
+        Some(node)
+    }
+
+    fn shallow(&mut self) -> Option<Packed<'a>> {
+        Some(match self.byte()? {
+            NULL => Packed::Null,
+            FALSE => Packed::Bool(false),
+            TRUE => Packed::Bool(true),
+            NUMBER => Packed::Number(self.text()?),
+            TEXT => Packed::Text(self.text()?),
+            kind @ (LIST | OBJECT) => {
+                let length = usize::try_from(self.length()?).ok()?;
+                let inside = self.bytes(length)?;
+                if kind == LIST {
+                    Packed::List(List(inside))
+                } else {
+                    Packed::Object(Object(inside))
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Packed<'a> {
+    Null,
+    Bool(bool),
+    Number(&'a str),
+    Text(&'a str),
+    List(List<'a>),
+    Object(Object<'a>),
+}
+
+/// The nodes of a list. What is wrong in form ends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List<'a>(&'a [u8]);
+
+impl<'a> Iterator for List<'a> {
+    type Item = Packed<'a>;
+
+    fn next(&mut self) -> Option<Packed<'a>> {
+        let mut cursor = Cursor(self.0);
+        let node = cursor.shallow()?;
+        self.0 = cursor.0;
+        Some(node)
+    }
+}
+
+/// The members of an object. What is wrong in form ends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Object<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Object<'a> {
+    type Item = (&'a str, Packed<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut cursor = Cursor(self.0);
+        let member = (cursor.text()?, cursor.shallow()?);
+        self.0 = cursor.0;
+        Some(member)
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The node of a key.
+    pub(super) fn find(self, wanted: &str) -> Option<Packed<'a>> {
+        let mut cursor = Cursor(self.0);
+        loop {
+            let length = usize::try_from(cursor.length()?).ok()?;
+            let key = cursor.bytes(length)?;
+            if key == wanted.as_bytes() {
+                return cursor.shallow();
+            }
+            cursor.skip()?;
+        }
+    }
+}
+
+impl Cursor<'_> {
+    /// Goes behind the next node without looking at it.
+    fn skip(&mut self) -> Option<()> {
+        if self.byte()? >= NUMBER {
+            let length = usize::try_from(self.length()?).ok()?;
+            self.bytes(length)?;
+        }
+        Some(())
+    }
+}
+
+impl Packed<'_> {
+    /// The node as a tree.
+    pub(super) fn to_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Number(digits) => number(digits).map_or(Value::Null, Value::Number),
+            Self::Text(text) => Value::String(text.to_owned()),
+            Self::List(list) => Value::Array(list.map(Self::to_value).collect()),
+            Self::Object(object) => Value::Object(tree(object)),
+        }
+    }
+}
+
+/// The members of an object as a tree.
+pub(super) fn tree(object: Object<'_>) -> Map<String, Value> {
+    object.map(|(key, node)| (key.to_owned(), node.to_value())).collect()
+}
+
+fn number(digits: &str) -> Option<Number> {
+    digits.parse().ok()
+}
+
+impl Serialize for Packed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(value),
+            Self::Number(digits) => match digits.parse::<i64>() {
+                // Minus zero is another number.
+                Ok(whole) if whole != 0 => serializer.serialize_i64(whole),
+                _ => match number(digits) {
+                    Some(number) => number.serialize(serializer),
+                    None => Err(S::Error::custom("no JSON number")),
+                },
+            },
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(list) => {
+                let mut seq = serializer.serialize_seq(None)?;
+                for node in list {
+                    seq.serialize_element(&node)?;
+                }
+                seq.end()
+            }
+            Self::Object(object) => {
+                let mut map = serializer.serialize_map(None)?;
+                for (key, node) in object {
+                    map.serialize_entry(key, &node)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn event() -> Event {
+        let digest = Digest::of("x");
+        let facts = json!({"order_id": "42", "num_items": 3, "opt_out": false, "none": null,
+            "contents": [{"id": "MUG-01", "item_price": 9.90, "quantity": 2}, [], {}],
+            "exact": 12345678901234567890.10, "zero": 0, "minus_zero": -0, "ü": "\u{1f600} \" \\"});
+        Event {
+            id: 7,
+            event_name: "Purchase".into(),
+            event_id: "order-42".into(),
+            event_time: Timestamp(1_790_000_000_000_000),
+            action_source: ActionSource::Website,
+            value: Amount::parse("25.80").ok(),
+            currency: Currency::parse("EUR").ok(),
+            identity: BTreeMap::from([
+                ("email".into(), vec![digest.clone(), Digest::of("y")]),
+                ("phone/plus".into(), vec![digest]),
+                ("state/two_letters".into(), vec![]),
+            ])
+            .into(),
+            facts: Facts(facts.as_object().expect("an object").clone().into()),
+        }
+    }
+
+    fn packed(event: &Event) -> Vec<u8> {
+        let mut packer = Packer::default();
+        packer.event(event).expect("a small event");
+        packer.into_bytes()
+    }
+
+    #[test]
+    fn an_event_is_read_as_it_was_written() {
+        let read = unpack(&packed(&event())).expect("an event");
+        assert_eq!(read, event());
+        let mut bare = Event { value: None, currency: None, ..event() };
+        bare.identity = Identity::default();
+        bare.facts = Facts::default();
+        assert_eq!(unpack(&packed(&bare)), Ok(bare));
+    }
+
+    #[test]
+    fn fields_are_found_where_they_lie() {
+        let read = unpack(&packed(&event())).expect("an event");
+        for event in [&event(), &read] {
+            let json = |field| event.facts.json(field);
+            assert_eq!(event.facts.text("order_id"), Some("42"));
+            assert_eq!(event.facts.text("num_items"), None);
+            assert_eq!(json("num_items").and_then(|n| n.as_u64()), Some(3));
+            assert_eq!(
+                json("exact").and_then(|n| n.digits()),
+                json("exact").and_then(|n| n.digits())
+            );
+            assert!(json("order").is_none());
+            let contents: Vec<_> = json("contents").expect("a list").elements().collect();
+            assert_eq!(contents[0].get("item_price").and_then(|n| n.digits()), Some("9.9"));
+            assert!(contents[0].is_object() && contents[1].get("id").is_none());
+            assert_eq!(contents[0].members().count(), 3);
+            assert_eq!(event.facts.get("opt_out"), Some(&json!(false)));
+            for (field, tree) in event.facts.0.iter() {
+                let written = serde_json::to_string(&json(field)).expect("JSON");
+                assert_eq!(written, tree.to_string(), "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_read_is_named() {
+        let of = |source: &str, value, currency| {
+            let mut packer = Packer::default();
+            let time = Timestamp(0);
+            packer.head(1, time, "Lead", "lead-1", source, value, currency).expect("small");
+            for _ in 0..2 {
+                let open = packer.object();
+                packer.end(open).expect("small");
+            }
+            unpack(&packer.into_bytes()).err()
+        };
+        assert_eq!(of("website", Some("1.50"), Some("EUR")), None);
+        assert_eq!(of("moon", None, None), Some("action_source"));
+        assert_eq!(of("website", Some("NaN"), None), Some("value"));
+        assert_eq!(of("website", None, Some("XXX")), Some("currency"));
+        let mut mail = Packer::default();
+        mail.head(1, Timestamp(0), "Lead", "lead-1", "website", None, None).expect("small");
+        mail.value(&json!({"email": ["jane@example.com"]})).expect("small");
+        mail.value(&json!({})).expect("small");
+        assert_eq!(unpack(&mail.into_bytes()), Err("identity"));
+        assert_eq!(unpack(b""), Err("packed"), "what the extension could not pack");
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_no_event() {
+        let mut deep = json!(1);
+        for _ in 0..DEEPEST + 1 {
+            deep = json!([deep]);
+        }
+        let mut event = event();
+        event.facts.0.insert("custom".into(), deep);
+        assert_eq!(unpack(&packed(&event)), Err("packed"));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_of_any_kind_are_an_event_or_none(
+            at in 0..400usize, with in prop::collection::vec(any::<u8>(), 0..6), cut in 0..400usize,
+        ) {
+            let mut bytes = packed(&event());
+            let at = at.min(bytes.len());
+            bytes.splice(at..(at + with.len()).min(bytes.len()), with);
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            if let Ok(event) = unpack(&bytes) {
+                // Whatever lies there can be looked at.
+                let _ = (event.facts.0.len(), event.identity.iter().count());
+                let _ = serde_json::to_string(&event);
+            }
+        }
+    }
+}

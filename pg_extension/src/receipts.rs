@@ -1,0 +1,149 @@
+//! Receipts of a whole batch, written as COPY writes rows: a page at a time and with one record per page
+//! in the WAL, where an INSERT has one per row.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::too_many_arguments,
+    reason = "SQL arguments come by value, and a row has its columns"
+)]
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_int, c_void};
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// The columns of `capi.receipt` that are written; the reason stays null.
+const COLUMNS: [&CStr; 8] = [
+    c"event",
+    c"captured_at",
+    c"attempt",
+    c"settled_at",
+    c"destination",
+    c"status",
+    c"attempts",
+    c"possible_duplicate",
+];
+
+thread_local! {
+    /// What COPY reads, and how much of it was read. Its callback takes no argument.
+    static SOURCE: RefCell<(Vec<u8>, usize)> = const { RefCell::new((Vec::new(), 0)) };
+}
+
+/// Writes one receipt per event, all alike; how many. Events and the times of their capture are lists
+/// of the same length. A receipt that is there already is an error, as of an INSERT.
+#[pg_extern(volatile, name = "_write_receipts")]
+fn write_receipts(
+    receipts: pg_sys::Oid,
+    events: Array<'_, i64>,
+    captured: Array<'_, TimestampWithTimeZone>,
+    attempt: i64,
+    settled: TimestampWithTimeZone,
+    destination: i32,
+    status: &str,
+    attempts: i16,
+    possible_duplicate: bool,
+) -> i64 {
+    let mut rows = Vec::with_capacity(64 + 96 * events.len());
+    // The header of COPY's binary format: signature, flags, length of an extension.
+    rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
+    rows.extend_from_slice(&[0; 8]);
+    let mut same = Vec::with_capacity(64);
+    let mut field = |bytes: &[u8]| {
+        same.extend_from_slice(&bounded(bytes.len()).to_be_bytes());
+        same.extend_from_slice(bytes);
+    };
+    field(&attempt.to_be_bytes());
+    field(&settled.into_inner().to_be_bytes());
+    field(&destination.to_be_bytes());
+    field(status.as_bytes());
+    field(&attempts.to_be_bytes());
+    field(&[u8::from(possible_duplicate)]);
+    for (event, captured) in events.iter_deny_null().zip(captured.iter_deny_null()) {
+        rows.extend_from_slice(&8_i16.to_be_bytes());
+        for wide in [event, captured.into_inner()] {
+            rows.extend_from_slice(&8_i32.to_be_bytes());
+            rows.extend_from_slice(&wide.to_be_bytes());
+        }
+        rows.extend_from_slice(&same);
+    }
+    rows.extend_from_slice(&(-1_i16).to_be_bytes());
+    SOURCE.set((rows, 0));
+    // SAFETY: the calls that a COPY of this relation would make. What an error leaves open, its
+    // (sub)transaction closes.
+    let written = unsafe { copy(receipts) };
+    SOURCE.set((Vec::new(), 0));
+    i64::try_from(written).expect("fewer rows than numbers")
+}
+
+/// # Safety
+/// `SOURCE` holds rows of the columns above in COPY's binary format.
+unsafe fn copy(receipts: pg_sys::Oid) -> u64 {
+    let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: the relation is open, and locked, for as long as it is used.
+    unsafe {
+        // COPY itself looks at rights before it comes here.
+        let may = pg_sys::pg_class_aclcheck(
+            receipts,
+            pg_sys::GetUserId(),
+            pg_sys::ACL_INSERT as pg_sys::AclMode,
+        );
+        if may != pg_sys::AclResult::ACLCHECK_OK {
+            ereport!(
+                ERROR,
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                "permission denied for the table of receipts"
+            );
+        }
+        let relation = pg_sys::table_open(receipts, lock);
+        let parse = pg_sys::make_parsestate(std::ptr::null_mut());
+        pg_sys::addRangeTableEntryForRelation(
+            parse,
+            relation,
+            lock,
+            std::ptr::null_mut(),
+            false,
+            false,
+        );
+        let text =
+            |text: &CStr| pg_sys::makeString(pg_sys::pstrdup(text.as_ptr())).cast::<c_void>();
+        let mut columns = std::ptr::null_mut();
+        for column in COLUMNS {
+            columns = pg_sys::lappend(columns, text(column));
+        }
+        let binary =
+            pg_sys::makeDefElem(pg_sys::pstrdup(c"format".as_ptr()), text(c"binary").cast(), -1);
+        let options = pg_sys::lappend(std::ptr::null_mut(), binary.cast());
+        let state = pg_sys::BeginCopyFrom(
+            parse,
+            relation,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            false,
+            Some(source),
+            columns,
+            options,
+        );
+        let written = pg_sys::CopyFrom(state);
+        pg_sys::EndCopyFrom(state);
+        pg_sys::free_parsestate(parse);
+        pg_sys::table_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
+        written
+    }
+}
+
+/// Gives COPY its next bytes.
+unsafe extern "C-unwind" fn source(out: *mut c_void, _least: c_int, most: c_int) -> c_int {
+    SOURCE.with_borrow_mut(|(bytes, read)| {
+        let count = usize::try_from(most).unwrap_or_default().min(bytes.len() - *read);
+        // SAFETY: COPY has room for so many bytes there.
+        unsafe { out.cast::<u8>().copy_from_nonoverlapping(bytes[*read..].as_ptr(), count) };
+        *read += count;
+        c_int::try_from(count).expect("no more than was asked for")
+    })
+}
+
+fn bounded(length: usize) -> i32 {
+    i32::try_from(length).expect("a word is short")
+}
