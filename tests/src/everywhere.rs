@@ -103,7 +103,8 @@ impl Everywhere {
 
     /// A sidecar with these credentials. It stays awake, so that what is made due is done at once.
     pub fn sidecar(&self, credentials: &[(String, String)], more: &[(&str, &str)]) -> Sidecar {
-        let mut variables = vec![("CAPI_SLEEP_AFTER", "60000")];
+        // Nothing here is about slow answers, and a busy machine gives some.
+        let mut variables = vec![("CAPI_SLEEP_AFTER", "60000"), ("CAPI_REQUEST_TIMEOUT", "8")];
         variables.extend(credentials.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         variables.extend(more);
         Sidecar::start_with(&self.shop, &variables)
