@@ -207,6 +207,40 @@ def row_memory(options):
     }}
 
 
+def row_calls(options):
+    """What a batch costs a backend, call by call, in one session that does nothing else."""
+    capi = Capi(options, "calls")
+    capi.fill(options.events)
+    sql("calls", "vacuum analyze", "checkpoint")
+    session = Session("calls")
+    session.ask("create temp table claimed as select * from capi.claim(1, 'bench', '60 s', 1) limit 0;")
+    calls = {
+        "claim": f"delete from claimed; insert into claimed select * from capi.claim(1, 'bench', '60 s', {BATCH});",
+        "read": "copy (select * from capi.claimed_events((select batch from claimed), (select token from claimed)))"
+                " to '/dev/null' (format binary);",
+        "record": """select capi.record(batch, token, attempt, 200, 'A', null, '{"received": 1000}', 'each', events,"""
+                  """ '{delivered}', array[null::text], '{}', '0 s') from claimed;""",
+    }
+    used = dict.fromkeys(calls, 0)
+    for _ in range(options.events // BATCH):
+        for call, statement in calls.items():
+            before = cpu_us(session.backend)
+            session.ask(statement)
+            used[call] += cpu_us(session.backend) - before
+    session.end()
+    capi.clean()
+    drop(options, {"": capi})
+    return {"events": options.events, "measures": {
+        f"{call}: processor time of the backend, µs per event": of_rounds([us / options.events], None, 1)
+        for call, us in used.items()}}
+
+
+def cpu_us(pid):
+    """Processor time of a process, in ticks of 10 ms."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
 def row_idle(options):
     seconds = 20 if options.quick else 120
     capi = options.capi_base

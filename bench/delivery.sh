@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What delivery costs and how fast it is: the delivery rows of the table of targets. `make bench-delivery`.
 #
-#     ROWS=drain,limit,snapshot,history,wal,latency,memory,idle   which rows; results of the others stay
+#     ROWS=drain,limit,snapshot,history,wal,latency,memory,calls,idle   which rows; results of the others stay
 #     ROUNDS=7            measurements of each contender, taking turns
 #     EVENTS=100000       events per measurement
 #     SNAPSHOT=60         seconds for which another session holds its snapshot
@@ -18,7 +18,7 @@ start_cluster "shared_buffers = 2GB" "max_wal_size = 8GB" "checkpoint_timeout = 
 build_sidecar
 quietly cargo build --release -p capi-bench
 peers=$BENCH/peers
-rows=${ROWS:-drain,limit,snapshot,history,wal,latency,memory,idle}
+rows=${ROWS:-drain,limit,snapshot,history,wal,latency,memory,calls,idle}
 if [[ $rows == *drain* || $rows == *wal* ]]; then
     mkdir -p "$peers"
     if ! cmp -s bench/peers/package.json "$peers/package.json" || [ ! -d "$peers/node_modules" ]; then

@@ -383,7 +383,9 @@ fn number(bytes: &[u8]) -> Number {
 #[cfg(any(test, feature = "pg_test"))]
 #[pgrx::pg_schema]
 mod tests {
-    use super::{Jsonb, read, varlena_bytes};
+    use super::{Jsonb, pack, read, varlena_bytes};
+    use capi_core::event::packed::{self, Packer};
+    use capi_core::time::Timestamp;
     use pgrx::pg_sys::{self, Datum};
     use pgrx::prelude::*;
     use serde_json::{Map, Value, json};
@@ -437,6 +439,22 @@ mod tests {
             assert!(varlena_bytes(ours.0) == varlena_bytes(theirs), "{value}");
             assert_eq!(read(theirs), value);
         }
+    }
+
+    #[pg_test]
+    fn an_object_is_packed_as_the_tree_that_it_is() {
+        for value in objects() {
+            let mut packer = Packer::default();
+            let head = packer.head(1, Timestamp(0), "Lead", "lead-1", "website", None, None);
+            head.expect("small");
+            for part in ["{}".to_owned(), value.to_string()] {
+                pack(parsed(&part), &mut packer).expect("small");
+            }
+            let event = packed::unpack(&packer.into_bytes()).expect("an event");
+            assert_eq!(Value::Object(event.facts.0.into()), value);
+        }
+        let deep = format!("{{\"a\": {}1{}}}", "[".repeat(1_000), "]".repeat(1_000));
+        assert!(pack(parsed(&deep), &mut Packer::default()).is_err());
     }
 
     #[pg_test]

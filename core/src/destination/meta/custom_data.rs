@@ -7,6 +7,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::event::{Event, Json};
 use crate::field;
@@ -70,6 +71,14 @@ impl CustomData<'_> {
     /// Whether there is nothing to say.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The same as a tree.
+    pub(super) fn to_map(&self) -> Map<String, Value> {
+        let member = |(key, entry): &(&str, Entry<'_>)| {
+            Some(((*key).to_owned(), serde_json::to_value(entry).ok()?))
+        };
+        self.0.iter().filter_map(member).collect()
     }
 }
 

@@ -156,13 +156,11 @@ pub(crate) fn page_half(event: &Event, settings: &Value) -> Result<PageHalf, &'s
         Some(reason) => return Err(reason),
     }
     let user_data = user_data::digests(event).filter_map(|(key, list)| Some((key, list.first()?)));
-    let custom_data = serde_json::to_value(custom_data::custom_data(event));
-    let Ok(Value::Object(custom_data)) = custom_data else { return Err("custom_data") };
     Ok(PageHalf {
         user_data: user_data
             .map(|(key, digest)| (key.to_owned(), digest.as_str().into()))
             .collect(),
-        custom_data,
+        custom_data: custom_data::custom_data(event).to_map(),
         data_processing: privacy::of(event, &settings)?.map(privacy::DataProcessing::arguments),
     })
 }
