@@ -156,7 +156,7 @@ pub struct Flight {
 impl Flight {
     /// The recording of a batch that needed no request.
     pub fn without_request(self) -> Recording {
-        self.recording(Step::Each, None, Duration::ZERO, Health::Good)
+        self.recording(Step::Each, None, Duration::ZERO, Health::Unasked)
     }
 
     /// The recording of an answer.
@@ -284,11 +284,11 @@ impl Flight {
     /// have changed since. It is kept for a day, for whoever changes them back.
     pub fn unaskable(self, accepted: &Accepted, draw: f64) -> Recording {
         if accepted.age >= UNDECIDED_AFTER {
-            return self.undecided("no_decision");
+            return Recording { health: Health::Unasked, ..self.undecided("no_decision") };
         }
         let due_in = retry::poll(accepted.polls.saturating_add(1), Duration::ZERO, draw);
         let reason = Reason::new("ticket_not_supported");
-        self.recording(Step::Retry, Some(reason), due_in, Health::Good)
+        self.recording(Step::Retry, Some(reason), due_in, Health::Unasked)
     }
 
     /// The platform decides later on what was sent; what was not goes by itself.

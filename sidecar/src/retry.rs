@@ -58,6 +58,8 @@ pub enum Health {
     Bad,
     /// No further request before this time.
     Hold(Duration),
+    /// Nothing: no request went.
+    Unasked,
 }
 
 /// Requests per minute.
@@ -145,6 +147,7 @@ impl Pace {
                 }
             }
             Health::Hold(pause) => pause.min(LONGEST_WORD),
+            Health::Unasked => return false,
         };
         self.closed_until = self.closed_until.max(Some(now + pause));
         false
@@ -335,6 +338,8 @@ mod tests {
         let opens = pace.opens_at(now).expect("closed");
         assert_eq!(opens - now, Duration::from_secs(1));
         assert_eq!(pace.slots(4, opens), 1);
+        assert!(!pace.note(Health::Unasked, opens, 1.0), "nobody has asked");
+        assert_eq!(pace.slots(4, opens), 1, "and it stays a probe");
         assert!(pace.note(Health::Good, opens, 1.0), "it is back");
         assert!(!pace.note(Health::Good, opens, 1.0), "which is told once");
         assert_eq!(pace.slots(4, opens), 4);

@@ -22,6 +22,8 @@ use crate::hash::Digest;
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 
+/// Another one goes with another minor version of the extension, as the sidecar refuses those: to it
+/// these events would be unreadable, one by one and for good.
 const VERSION: u8 = 1;
 
 const NULL: u8 = 0;
