@@ -218,6 +218,75 @@ async fn consent_is_given_back_under_repeatable_read() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_the_event_of_a_view_that_was_tracked_before() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database
+        .run(
+            "create view own.later as select * from own.conversion;
+            select capi.untrack('own.sale', 'own.conversion');
+            select capi.track('own.sale', conversions => 'own.later')",
+        )
+        .await;
+    database.run("update own.sale set consent = false").await;
+    assert_eq!(refusals(&database).await, "{}|{*}");
+}
+
+#[tokio::test]
+async fn what_one_event_of_a_row_refuses_another_does_not_give_back() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database
+        .run(
+            "create view own.both as
+            select c.id, c.event_name, c.event_id, c.event_time, c.action_source, c.value, c.currency, true as consent
+            from own.conversion c
+            union all
+            select c.id, 'Lead', c.event_id, c.event_time, c.action_source, c.value, c.currency, c.consent
+            from own.conversion c;
+            select capi.untrack('own.sale', 'own.conversion');
+            select capi.track('own.sale', conversions => 'own.both')",
+        )
+        .await;
+    database.run("insert into own.sale values (1)").await;
+    assert_eq!(captured(&database).await, 2);
+    database.run("update own.sale set consent = false").await;
+    let withdrawn = "select refused from capi.withdrawal where key = '1'";
+    for _ in 0..3 {
+        assert_eq!(database.get(withdrawn).await, "{*}");
+        database.run("update own.sale set bad = false").await;
+    }
+    database.run("update own.sale set consent = true").await;
+    assert_eq!(database.get(withdrawn).await, "{}");
+}
+
+#[tokio::test]
+async fn a_later_event_of_the_row_does_not_end_a_withdrawal_by_call() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database.run("select capi.withdraw('own.sale', '1', note => 'by telephone')").await;
+    database
+        .run(
+            "create view own.again as
+            select c.id, 'Subscribe' as event_name, c.event_id, c.event_time, c.action_source, c.value, c.currency,
+                case when c.consent then 'true' else '{\"google\": false, \"*\": true}' end::jsonb as consent
+            from own.conversion c;
+            select capi.untrack('own.sale', 'own.conversion');
+            select capi.track('own.sale', conversions => 'own.again')",
+        )
+        .await;
+    database.run("update own.sale set bad = false").await;
+    assert_eq!(captured(&database).await, 2, "another event of the same row");
+    database.run("update own.sale set consent = false").await;
+    let withdrawn =
+        "select '*' = any (w.refused) from capi.withdrawal w join capi.outbox o using (source, key)
+        where o.event_name = 'Purchase' and w.at >= o.captured_at";
+    assert_eq!(database.get(withdrawn).await, "t");
+}
+
+#[tokio::test]
 async fn a_full_lock_table_does_not_stop_the_order() {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| {

@@ -21,6 +21,8 @@ pub(super) enum Word {
 
 /// The consent of an event that is in the outbox.
 pub(super) struct Known {
+    /// The event's source: this one, or one of the same table that is tracked no more.
+    pub(super) source: i32,
     pub(super) captured_at: TimestampWithTimeZone,
     /// Refused when it was captured. That stays so.
     pub(super) at_capture: Vec<String>,
@@ -31,16 +33,22 @@ pub(super) struct Known {
 }
 
 /// The latest state per key; a person once forgotten stays so. `$5` says whether the row's word
-/// replaces what rows have said before.
+/// replaces what rows have said before. A withdrawal from before the event (`$4`) is replaced, unless
+/// another event of the row still needs it.
 const WITHDRAW: &str = "
 insert into capi.withdrawal as w (source, key, refused, reason, note)
 values ($1, $2, $3, 'withdrawn', 'the row says so')
 on conflict (source, key) do update
-set refused = case when w.at < $4 or ($5 and w.note = excluded.note) then excluded.refused
+set refused = case when not w.at >= $4 and not exists (
+            select from capi.outbox o where o.source = w.source and o.key = w.key and o.captured_at <= w.at)
+            or ($5 and w.note = excluded.note)
+        then excluded.refused
         else array(select distinct x from unnest(w.refused || excluded.refused) x
             where x not like '!%' or x = any (w.refused) and x = any (excluded.refused) order by x) end,
     at = clock_timestamp(), xid = pg_current_xact_id(), by_role = session_user,
-    note = case when w.note = excluded.note or w.at < $4 then excluded.note else w.note end
+    note = case when w.note = excluded.note or not w.at >= $4 and not exists (
+            select from capi.outbox o where o.source = w.source and o.key = w.key and o.captured_at <= w.at)
+        then excluded.note else w.note end
 where w.reason <> 'forgotten'";
 
 /// Keeps others from giving back what this row refuses, until the transaction ends.
@@ -59,37 +67,50 @@ pub(super) fn was_speaking() -> bool {
     SPEAKING.replace(false)
 }
 
-/// Takes a row's word on an event that is there; returns whether the row must be read again.
+/// Takes the word on the events of a key that are there; returns whether the row must be read again.
+/// A key has one withdrawal for all its events, so what one of them refuses holds for all.
 pub(super) fn hear(
     client: &mut SpiClient<'_>,
-    source: &Source,
     key: &str,
-    known: &Known,
-    now: &[String],
+    events: &[(&Known, &[String])],
     word: Word,
 ) -> Result<bool, spi::Error> {
-    let both = |before: &[String]| joined(before, now);
-    let is_said = |before: &[String]| same(before, now);
-    let at = Some(known.captured_at);
-    match &known.withdrawn {
-        None if same(&both(&known.at_capture), &known.at_capture) => {}
-        None => withdraw(client, source, key, now, at, Word::Read)?,
-        // Only a row that says something new is heard beside a call.
-        Some(_) if known.by_call && is_said(&known.at_capture) => {}
-        Some(before) if is_said(before) && now.is_empty() => {}
-        Some(before) if is_said(before) => {
-            let current = held(client, source, key)?;
-            if current.is_some_and(|current| !is_said(&current)) {
-                withdraw(client, source, key, now, at, Word::Read)?;
-            }
+    let Some((first, _)) = events.first() else { return Ok(false) };
+    // What was refused at the capture needs no withdrawal.
+    let needs = |(known, refused): &&(&Known, &[String])| {
+        !same(&joined(&known.at_capture, refused), &known.at_capture)
+    };
+    let needy = || events.iter().filter(needs);
+    let now = needy().map(|(_, refused)| refused.to_vec()).reduce(|a, b| joined(&a, &b));
+    let now = now.unwrap_or_default();
+    let at = needy().map(|(known, _)| known.captured_at).min().unwrap_or(first.captured_at);
+    let (source, at) = (first.source, Some(at));
+    let in_force = events.iter().find(|(known, _)| known.withdrawn.is_some());
+    let Some((known, before)) =
+        in_force.and_then(|(known, _)| Some((known, known.withdrawn.as_ref()?)))
+    else {
+        if !now.is_empty() {
+            withdraw(client, source, key, &now, at, Word::Read)?;
         }
-        Some(before) if known.by_call || same(&both(before), now) || word == Word::Last => {
-            withdraw(client, source, key, now, at, word)?;
+        return Ok(false);
+    };
+    let both = joined(before, &now);
+    if known.by_call {
+        if !same(&both, before) {
+            withdraw(client, source, key, &now, at, Word::Read)?;
         }
-        Some(_) => {
-            speaking(|| client.update(LOCK, None, &[source.id.into(), key.into()]).map(drop))?;
-            return Ok(true);
+    } else if same(before, &now) {
+        // Nobody may give back meanwhile what this row refuses.
+        if !now.is_empty()
+            && held(client, source, key)?.is_some_and(|current| !same(&current, &now))
+        {
+            withdraw(client, source, key, &now, at, Word::Read)?;
         }
+    } else if word == Word::Last || same(&both, &now) {
+        withdraw(client, source, key, &now, at, word)?;
+    } else {
+        speaking(|| client.update(LOCK, None, &[source.into(), key.into()]).map(drop))?;
+        return Ok(true);
     }
     Ok(false)
 }
@@ -101,19 +122,19 @@ pub(super) fn refuse(
     key: &str,
     now: &[String],
 ) -> Result<(), spi::Error> {
-    withdraw(client, source, key, now, None, Word::Read)
+    withdraw(client, source.id, key, now, None, Word::Read)
 }
 
 fn withdraw(
     client: &mut SpiClient<'_>,
-    source: &Source,
+    source: i32,
     key: &str,
     now: &[String],
     captured_at: Option<TimestampWithTimeZone>,
     word: Word,
 ) -> Result<(), spi::Error> {
     let arguments = [
-        source.id.into(),
+        source.into(),
         key.into(),
         now.to_vec().into(),
         captured_at.into(),
@@ -124,11 +145,11 @@ fn withdraw(
 
 fn held(
     client: &mut SpiClient<'_>,
-    source: &Source,
+    source: i32,
     key: &str,
 ) -> Result<Option<Vec<String>>, spi::Error> {
     speaking(|| {
-        let row = client.update(HOLD, Some(1), &[source.id.into(), key.into()])?;
+        let row = client.update(HOLD, Some(1), &[source.into(), key.into()])?;
         if row.is_empty() { Ok(None) } else { row.first().get::<Vec<String>>(1) }
     })
 }

@@ -154,6 +154,7 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
         // Not even read: the order has waited long enough.
         return out_of_time(id, keys, effort.deadline);
     }
+    clear_marks();
     let (outcome, late) = limited(left, || {
         subtransaction(Ending::Keep, || {
             framed(|| {
@@ -192,15 +193,17 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
             let code = failure.code();
             // Another transaction has just written the same event, and under REPEATABLE READ this
             // one cannot see it: it exists.
-            if arbitrating && failure.is_of_the_snapshot() && keys.len() == 1 {
+            let exists = arbitrating && failure.is_of_the_snapshot();
+            if exists && keys.len() == 1 {
                 return refuse_unseen(id, keys, effort);
             }
-            if aborts(id) {
+            if !exists && aborts(id) {
                 // The message quotes values, and Postgres would log it.
                 Error::CaptureFailed { code, condition: condition(code) }.raise();
             }
             match keys.halves() {
-                Some((left, right)) if failure.is_of_a_row() => {
+                // A withdrawal that somebody holds keeps back its own row only.
+                Some((left, right)) if failure.is_of_a_row() || speaking => {
                     let mut tally = capture_or_halve(id, &left, effort);
                     tally.add(&capture_or_halve(id, &right, effort));
                     tally
@@ -213,6 +216,12 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
             }
         }
     }
+}
+
+/// Forgets what an earlier statement was doing when it failed.
+pub(super) fn clear_marks() {
+    write::was_arbitrating();
+    consent::was_speaking();
 }
 
 /// Takes the word of a row that refuses consent to an event that this transaction cannot see.
@@ -228,7 +237,7 @@ fn refuse_unseen(id: i32, keys: &Keys, effort: Effort) -> Tally {
         })
     });
     let Err(failure) = outcome else { return Tally::default() };
-    consent::was_speaking();
+    clear_marks();
     if late && failure.is_cancel() {
         return out_of_time(id, keys, effort.deadline);
     }

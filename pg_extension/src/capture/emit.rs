@@ -14,7 +14,7 @@ use super::clock;
 use super::consent::{self, Word};
 use super::drain::{self, PER_KEY};
 use super::forgotten;
-use super::guard::{Ending, condition, sqlstate, subtransaction};
+use super::guard::{Ending, Failure, condition, sqlstate, subtransaction};
 use super::log::log;
 use super::source::{self, Source};
 use super::timer::limited;
@@ -136,6 +136,7 @@ fn put_or_halve(
     let (code, reason) = if left.is_zero() {
         late
     } else {
+        drain::clear_marks();
         let (outcome, is_late) = limited(left, || {
             subtransaction(Ending::Keep, || drain::framed(|| put(source, parcels)))
         });
@@ -145,6 +146,7 @@ fn put_or_halve(
         };
         let (arbitrating, speaking) = (write::was_arbitrating(), consent::was_speaking());
         let was_cancelled = is_late && failure.is_cancel();
+        let exists = arbitrating && failure.is_of_the_snapshot();
         // A refusal that cannot be written must not be lost.
         let is_refusal = speaking && failure.is_of_the_snapshot();
         if (failure.must_not_be_swallowed() || is_refusal) && !was_cancelled {
@@ -153,24 +155,20 @@ fn put_or_halve(
         match parcels {
             _ if was_cancelled => late,
             // Another transaction's, and this one cannot see it under REPEATABLE READ.
-            [one] if arbitrating && failure.is_of_the_snapshot() => {
-                set(&mut answers[one.at], "known");
-                let event = std::slice::from_ref(&one.keyed);
-                let refuse = || drain::framed(|| write::refuse(source, event));
-                if let Err(failure) = subtransaction(Ending::Keep, refuse) {
-                    failure.rethrow();
+            [one] if exists => match refuse_unseen(source, one, deadline) {
+                None => {
+                    set(&mut answers[one.at], "known");
+                    return Vec::new();
                 }
-                return Vec::new();
-            }
+                Some(failure) => (sqlstate(failure.code()), condition(failure.code())),
+            },
+            [_, _, ..] if exists => return halve(source, parcels, deadline, answers),
             _ if source.abort => {
                 let code = failure.code();
                 Error::CaptureFailed { code, condition: condition(code) }.raise()
             }
-            [_, _, ..] if failure.is_of_a_row() => {
-                let (left, right) = parcels.split_at_mut(parcels.len() / 2);
-                let mut failed = put_or_halve(source, left, deadline, answers);
-                failed.extend(put_or_halve(source, right, deadline, answers));
-                return failed;
+            [_, _, ..] if failure.is_of_a_row() || speaking => {
+                return halve(source, parcels, deadline, answers);
             }
             _ => (sqlstate(failure.code()), condition(failure.code())),
         }
@@ -192,6 +190,34 @@ fn put_or_halve(
             failed
         })
         .collect()
+}
+
+fn halve(
+    source: &Source,
+    parcels: &mut [Parcel],
+    deadline: Instant,
+    answers: &mut [Map<String, Value>],
+) -> Vec<Failed> {
+    let (left, right) = parcels.split_at_mut(parcels.len() / 2);
+    let mut failed = put_or_halve(source, left, deadline, answers);
+    failed.extend(put_or_halve(source, right, deadline, answers));
+    failed
+}
+
+/// Refuses what the event refuses to the one that is there and cannot be seen; how it failed.
+fn refuse_unseen(source: &Source, parcel: &Parcel, deadline: Instant) -> Option<Failure> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let event = std::slice::from_ref(&parcel.keyed);
+    let (outcome, is_late) = limited(left, || {
+        subtransaction(Ending::Keep, || drain::framed(|| write::refuse(source, event)))
+    });
+    let failure = outcome.err()?;
+    drain::clear_marks();
+    let was_cancelled = is_late && failure.is_cancel();
+    if !was_cancelled && (failure.must_not_be_swallowed() || failure.is_of_the_snapshot()) {
+        failure.rethrow();
+    }
+    Some(failure)
 }
 
 /// Whether each event is new, or how it failed.

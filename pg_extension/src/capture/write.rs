@@ -132,7 +132,8 @@ const INSERT_ONE_TYPES: [pg_sys::Oid; 17] = [
 const EXISTING: &str = "
 select k.hash, k.key_hash, k.event, k.captured_at, coalesce(o.xid = pg_current_xact_id_if_assigned(), false),
     o.refused, w.refused, w.at is not null and w.note is distinct from 'the row says so',
-    coalesce(o.source <> $2 and exists (select from capi.source x where x.source = o.source and x.tracked), false)
+    coalesce(o.source <> $2 and exists (select from capi.source x where x.source = o.source and x.tracked), false),
+    o.source
 from capi.event_key k
 left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
 left join capi.withdrawal w on w.source = o.source and w.key = o.key and w.at >= o.captured_at
@@ -380,7 +381,26 @@ fn existing(
     written: &mut Written,
 ) -> Result<(), spi::Error> {
     let holders = holders(client, source, known)?;
-    for (keyed, column) in known {
+    for events in known.chunk_by(|(a, _), (b, _)| a.key == b.key) {
+        let heard = judge(client, source, &holders, events, written)?;
+        let key = events[0].0.key.as_str();
+        if consent::hear(client, key, &heard, word)? {
+            written.again.push(key.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Judges the events of one key; returns those of other transactions, whose consent is to be heard.
+fn judge<'a>(
+    client: &mut SpiClient<'_>,
+    source: &Source,
+    holders: &'a HashMap<[u8; 16], Holder>,
+    events: &[(&'a Keyed, &Columns)],
+    written: &mut Written,
+) -> Result<Vec<(&'a Known, &'a [String])>, spi::Error> {
+    let mut heard = Vec::new();
+    for (keyed, column) in events {
         let Some(holder) = holders.get(&column.hash) else { continue };
         if holder.key_hash != column.key_hash || holder.is_elsewhere {
             // Another row's, or the same row's through another view that is tracked, too.
@@ -412,13 +432,10 @@ fn existing(
                 ],
             )?;
         } else if let Some(known) = &holder.consent {
-            let (key, refused) = (keyed.key.as_str(), keyed.event.refused.as_slice());
-            if consent::hear(client, source, key, known, refused, word)? {
-                written.again.push(keyed.key.clone());
-            }
+            heard.push((known, keyed.event.refused.as_slice()));
         }
     }
-    Ok(())
+    Ok(heard)
 }
 
 /// The events that hold the keys of others, by their hashes.
@@ -440,6 +457,7 @@ fn holders(
             let is = |column| row.get::<bool>(column).unwrap_or(false);
             let withdrawn = row.get::<Vec<String>>(6);
             let consent = row.get::<Vec<String>>(5).map(|at_capture| Known {
+                source: row.get(9).unwrap_or(source.id),
                 captured_at,
                 at_capture,
                 withdrawn,
