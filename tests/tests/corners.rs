@@ -107,6 +107,15 @@ fn unnoticed(change: &str) -> String {
     format!("begin; set local capi.capture = off; {change}; commit")
 }
 
+/// Sale 1, captured with consent that its row has withdrawn since.
+async fn withdrawn() -> Database {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("insert into own.sale values (1)").await;
+    database.run("update own.sale set consent = false").await;
+    database
+}
+
 /// A recapture that has read sale 1 and waits before it writes.
 async fn a_slow_recapture(database: &Database) -> tokio::task::JoinHandle<()> {
     let reader = database.connect().await;
@@ -122,10 +131,7 @@ async fn a_slow_recapture(database: &Database) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test]
 async fn a_reading_gives_nothing_back_that_was_refused_again_meanwhile() {
-    let database = Database::adopted().await;
-    tracked(&database, "id bigint").await;
-    database.run("insert into own.sale values (1)").await;
-    database.run("update own.sale set consent = false").await;
+    let database = withdrawn().await;
     assert_eq!(refusals(&database).await, "{}|{*}");
     // Nobody has heard that consent was given back.
     database.run(&unnoticed("update own.sale set consent = true")).await;
@@ -142,10 +148,7 @@ async fn a_reading_gives_nothing_back_that_was_refused_again_meanwhile() {
 
 #[tokio::test]
 async fn who_gives_back_waits_for_who_refuses() {
-    let database = Database::adopted().await;
-    tracked(&database, "id bigint").await;
-    database.run("insert into own.sale values (1)").await;
-    database.run("update own.sale set consent = false").await;
+    let database = withdrawn().await;
     database.run(&unnoticed("update own.sale set consent = true")).await;
     let (app, reader) = (database.connect().await, database.connect().await);
     app.run("begin; update own.sale set consent = false; set constraints all immediate").await;
@@ -189,10 +192,7 @@ async fn a_refusal_under_repeatable_read_reaches_an_event_that_it_cannot_see() {
 
 #[tokio::test]
 async fn a_refusal_under_repeatable_read_is_never_lost_in_silence() {
-    let database = Database::adopted().await;
-    tracked(&database, "id bigint").await;
-    database.run("insert into own.sale values (1)").await;
-    database.run("update own.sale set consent = false").await;
+    let database = withdrawn().await;
     database.run(&unnoticed("update own.sale set consent = true")).await;
     let app = database.connect().await;
     app.run("begin isolation level repeatable read; select count(*) from own.sale").await;
@@ -207,10 +207,7 @@ async fn a_refusal_under_repeatable_read_is_never_lost_in_silence() {
 
 #[tokio::test]
 async fn consent_is_given_back_under_repeatable_read() {
-    let database = Database::adopted().await;
-    tracked(&database, "id bigint").await;
-    database.run("insert into own.sale values (1)").await;
-    database.run("update own.sale set consent = false").await;
+    let database = withdrawn().await;
     database
         .run("begin isolation level repeatable read; update own.sale set consent = true; commit")
         .await;
