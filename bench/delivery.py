@@ -216,7 +216,7 @@ def row_calls(options):
     session.ask("create temp table claimed as select * from capi.claim(1, 'bench', '60 s', 1) limit 0;")
     calls = {
         "claim": f"delete from claimed; insert into claimed select * from capi.claim(1, 'bench', '60 s', {BATCH});",
-        "read": "copy (select * from capi.claimed_events((select batch from claimed), (select token from claimed)))"
+        "read": "copy (select capi.claimed_events((select batch from claimed), (select token from claimed), 8388608))"
                 " to '/dev/null' (format binary);",
         "record": """select capi.record(batch, token, attempt, 200, 'A', null, '{"received": 1000}', 'each', events,"""
                   """ '{delivered}', array[null::text], '{}', '0 s') from claimed;""",

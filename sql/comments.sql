@@ -131,7 +131,7 @@ comment on function capi.handshake() is 'For the sidecar: versions, instance nam
 comment on function capi.destinations() is 'For the sidecar: destinations with settings and the name of their credential.';
 comment on function capi.poll() is 'For the sidecar: active destinations, whether there is something to claim, and when the next retry is due in milliseconds. Read only.';
 comment on function capi.claim(integer, text, interval, integer) is 'For the sidecar: leases a due batch, else carves the next one from the outbox, and opens an attempt. No row when there is nothing to send.';
-comment on function capi.claimed_events(bigint, uuid) is 'For the sidecar: the events of a batch that it leases, each as one value that capi._pack made.';
+comment on function capi.claimed_events(bigint, uuid, integer) is 'For the sidecar: the events of a batch that it leases, as pieces of what capi._pack_batch makes of them; none when the lease is lost.';
 comment on function capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval, text, bigint[], boolean) is 'For the sidecar: writes the result of an attempt, receipts and the batch''s next state in one transaction. False when the lease was lost.';
 comment on function capi.hasten(integer) is 'For the sidecar, when a platform that was down is back: batches that still wait for it are due within seconds. Those that the platform itself has put off wait on.';
 comment on function capi.release(bigint, uuid) is 'For the sidecar: gives back a batch that was claimed and not sent.';

@@ -22,7 +22,7 @@ grant execute on function
     capi.destinations(),
     capi.poll(),
     capi.claim(integer, text, interval, integer),
-    capi.claimed_events(bigint, uuid),
+    capi.claimed_events(bigint, uuid, integer),
     capi.record(bigint, uuid, bigint, integer, text, text, jsonb, text, bigint[], text[], text[], bigint[], interval, text, bigint[], boolean),
     capi.hasten(integer),
     capi.release(bigint, uuid),

@@ -19,7 +19,8 @@ comment on function capi._check_settings(text, jsonb) is 'Refuses settings that 
 comment on function capi._fate(text, text, text, timestamptz, timestamptz) is 'What an event comes to before anything is sent: expired, or null.';
 comment on function capi._preview(text, text, jsonb, jsonb, jsonb) is 'The request body of one row, or why it would not be sent.';
 comment on function capi._pack(bigint, timestamptz, text, text, text, numeric, text, jsonb, jsonb) is 'An event of the outbox as one value for the sidecar.';
-comment on function capi._write_receipts(oid, bigint[], timestamptz[], bigint, timestamptz, integer, text, smallint, boolean) is 'Writes one receipt per event, all alike, as COPY writes rows; how many.';
+comment on function capi._pack_batch(bigint[], timestamptz, timestamptz, integer) is 'Events of the outbox, captured between two times, for the sidecar: at most so many bytes, in pieces.';
+comment on function capi._write_receipts(oid, bigint[], bigint[], timestamptz, timestamptz, bigint, timestamptz, integer, text, smallint, boolean) is 'Writes one receipt for each settled event of a batch, all alike, as COPY writes rows; how many.';
 comment on function capi._era(integer) is 'Identifies cluster, database and generation: snapshots do not travel between eras.';
 comment on function capi._note(integer, bigint) is 'Notes a key in backend memory; true for the first of a transaction only, so that one deferred event drains them all.';
 comment on function capi._note(integer, text[]) is 'Notes a key that is no integer or has several columns.';

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context as _;
+use bytes::BytesMut;
 use capi_core::destination;
-use capi_core::event::{Event, packed};
+use capi_core::event::packed;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
@@ -13,19 +14,27 @@ use tokio_postgres::Row;
 use crate::post::{Post, body};
 use crate::{Peer, connect};
 
-/// Reads what the sidecar reads of an event, in slices by id, and builds the request by the
-/// product's own code.
+/// Reads what the sidecar reads of events and as it does, in slices by id, and builds the request by
+/// the product's own code.
 pub(crate) async fn outbox(peer: Peer, after: i64) -> anyhow::Result<()> {
-    const SQL: &str = "select capi._pack(id, event_time, event_name, event_id, action_source, \
-        value, currency, identity, facts) \
-        from capi.outbox where id > $1 and id <= $1 + $2 and captured_at > now() - interval '2 days'";
+    const SQL: &str = "select capi._pack_batch(array(select generate_series($1::bigint + 1, $1 + $2)), \
+        now() - interval '2 days', now(), 2000000000)";
     slices(peer, after, SQL, |rows| {
         let platform = destination::build("meta", &json!({"pixel_id": "1234567890"}))?;
-        let events = rows.iter().map(event).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut packed = BytesMut::new();
+        for piece in rows {
+            packed.extend_from_slice(piece.try_get(0)?);
+        }
+        let batch = packed::unpack_batch(packed.freeze());
+        let events =
+            batch.context("a batch")?.0.into_iter().map(|(_, event)| {
+                event.map_err(|column| anyhow::anyhow!("{column} cannot be read"))
+            });
+        let events = events.collect::<anyhow::Result<Vec<_>>>()?;
         let plan = platform.plan(&events);
-        let request = plan.requests.into_iter().next().context("nothing to send")?;
         anyhow::ensure!(plan.unfit.is_empty(), "events that cannot be sent");
-        Ok(request.body.into_bytes())
+        let request = plan.requests.into_iter().next();
+        Ok((request.map(|request| request.body.into_bytes()).unwrap_or_default(), events.len()))
     })
     .await
 }
@@ -36,16 +45,19 @@ pub(crate) async fn ready_made(peer: Peer, after: i64) -> anyhow::Result<()> {
     slices(peer, after, SQL, |rows| {
         let texts =
             rows.iter().map(|row| row.try_get::<_, &str>(0)).collect::<Result<Vec<_>, _>>()?;
-        Ok(body(texts.iter().map(|text| text.as_bytes())))
+        Ok((body(texts.iter().map(|text| text.as_bytes())), texts.len()))
     })
     .await
 }
+
+/// What is posted, and how many events are in it.
+type Body = (Vec<u8>, usize);
 
 async fn slices(
     peer: Peer,
     after: i64,
     statement: &'static str,
-    build: fn(&[Row]) -> anyhow::Result<Vec<u8>>,
+    build: fn(&[Row]) -> anyhow::Result<Body>,
 ) -> anyhow::Result<()> {
     let post = Post::new(&peer.url)?;
     let next = Arc::new(AtomicI64::new(after));
@@ -58,11 +70,10 @@ async fn slices(
             loop {
                 let from = next.fetch_add(peer.batch.into(), Ordering::Relaxed);
                 let rows = client.query(&statement, &[&from, &i64::from(peer.batch)]).await?;
-                if rows.is_empty() {
+                let (body, count) = build(&rows)?;
+                if count == 0 {
                     return anyhow::Ok(());
                 }
-                let body = build(&rows)?;
-                let count = rows.len();
                 drop(rows);
                 post.send(body, count).await?;
             }
@@ -72,9 +83,4 @@ async fn slices(
         done??;
     }
     Ok(())
-}
-
-fn event(row: &Row) -> anyhow::Result<Event> {
-    let event = packed::unpack(row.try_get(0)?);
-    event.map_err(|column| anyhow::anyhow!("{column} cannot be read"))
 }

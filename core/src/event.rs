@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -235,12 +236,12 @@ impl Facts {
 /// one.
 #[derive(Default)]
 pub struct Fields {
-    packed: Option<Box<[u8]>>,
+    packed: Option<Bytes>,
     tree: OnceLock<Map<String, Value>>,
 }
 
 impl Fields {
-    fn packed(bytes: Box<[u8]>) -> Self {
+    fn packed(bytes: Bytes) -> Self {
         Self { packed: Some(bytes), tree: OnceLock::new() }
     }
 

@@ -7,6 +7,7 @@
 
 use pgrx::prelude::*;
 
+mod batch;
 mod bell;
 mod capture;
 mod destination;
@@ -20,6 +21,7 @@ mod layout;
 mod pack;
 mod pixel;
 mod receipts;
+mod statement;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
 

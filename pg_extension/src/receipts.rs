@@ -1,18 +1,17 @@
 //! Receipts of a whole batch, written as COPY writes rows: a page at a time and with one record per page
 //! in the WAL, where an INSERT has one per row.
 
-#![expect(
-    clippy::needless_pass_by_value,
-    clippy::too_many_arguments,
-    reason = "SQL arguments come by value, and a row has its columns"
-)]
+#![expect(clippy::too_many_arguments, reason = "a row has its columns")]
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+
+use crate::batch::{Reading, each_event, reading};
 
 /// The columns of `capi.receipt` that are written; the reason stays null.
 const COLUMNS: [&CStr; 8] = [
@@ -26,55 +25,83 @@ const COLUMNS: [&CStr; 8] = [
     c"possible_duplicate",
 ];
 
+/// So many rows at a time: Postgres notes each of a COPY's rows in a list that it searches from the
+/// beginning for each.
+const ROWS: usize = 250;
+
 thread_local! {
+    static CAPTURED: Reading = const { reading!("o.id, o.captured_at") };
     /// What COPY reads, and how much of it was read. Its callback takes no argument.
     static SOURCE: RefCell<(Vec<u8>, usize)> = const { RefCell::new((Vec::new(), 0)) };
 }
 
-/// Writes one receipt per event, all alike; how many. Events and the times of their capture are lists
-/// of the same length. A receipt that is there already is an error, as of an INSERT.
+/// Writes one receipt for each settled event of a batch, all alike; how many. The batch's events were
+/// captured between these times. A receipt that is there already is an error, as of an INSERT.
 #[pg_extern(volatile, name = "_write_receipts")]
 fn write_receipts(
     receipts: pg_sys::Oid,
-    events: Array<'_, i64>,
-    captured: Array<'_, TimestampWithTimeZone>,
+    events: Vec<i64>,
+    settled: Vec<i64>,
+    captured_from: TimestampWithTimeZone,
+    captured_to: TimestampWithTimeZone,
     attempt: i64,
-    settled: TimestampWithTimeZone,
+    settled_at: TimestampWithTimeZone,
     destination: i32,
     status: &str,
     attempts: i16,
     possible_duplicate: bool,
 ) -> i64 {
-    let mut rows = Vec::with_capacity(64 + 96 * events.len());
-    // The header of COPY's binary format: signature, flags, length of an extension.
-    rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
-    rows.extend_from_slice(&[0; 8]);
+    let settled = if settled == events { events } else { common(&events, settled) };
+    let mut found = Vec::with_capacity(settled.len());
+    let read = each_event(&CAPTURED, &settled, (captured_from, captured_to), |event, row| {
+        let captured: TimestampWithTimeZone = row.get(1).expect("part of the key");
+        found.push((event, captured.into_inner()));
+        true
+    });
+    read.unwrap_or_else(|error| pgrx::error!("events could not be read: {error}"));
+
     let mut same = Vec::with_capacity(64);
     let mut field = |bytes: &[u8]| {
         same.extend_from_slice(&bounded(bytes.len()).to_be_bytes());
         same.extend_from_slice(bytes);
     };
     field(&attempt.to_be_bytes());
-    field(&settled.into_inner().to_be_bytes());
+    field(&settled_at.into_inner().to_be_bytes());
     field(&destination.to_be_bytes());
     field(status.as_bytes());
     field(&attempts.to_be_bytes());
     field(&[u8::from(possible_duplicate)]);
-    for (event, captured) in events.iter_deny_null().zip(captured.iter_deny_null()) {
-        rows.extend_from_slice(&8_i16.to_be_bytes());
-        for wide in [event, captured.into_inner()] {
-            rows.extend_from_slice(&8_i32.to_be_bytes());
-            rows.extend_from_slice(&wide.to_be_bytes());
+    let mut written = 0;
+    for some in found.chunks(ROWS) {
+        // The header of COPY's binary format: signature, flags, length of an extension.
+        let mut rows = Vec::with_capacity(64 + (2 + 2 * 12 + same.len()) * some.len());
+        rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
+        rows.extend_from_slice(&[0; 8]);
+        for (event, captured) in some {
+            rows.extend_from_slice(&8_i16.to_be_bytes());
+            for wide in [event, captured] {
+                rows.extend_from_slice(&8_i32.to_be_bytes());
+                rows.extend_from_slice(&wide.to_be_bytes());
+            }
+            rows.extend_from_slice(&same);
         }
-        rows.extend_from_slice(&same);
+        rows.extend_from_slice(&(-1_i16).to_be_bytes());
+        SOURCE.set((rows, 0));
+        // SAFETY: the calls that a COPY of this relation would make. What an error leaves open, its
+        // (sub)transaction closes.
+        written += unsafe { copy(receipts) };
     }
-    rows.extend_from_slice(&(-1_i16).to_be_bytes());
-    SOURCE.set((rows, 0));
-    // SAFETY: the calls that a COPY of this relation would make. What an error leaves open, its
-    // (sub)transaction closes.
-    let written = unsafe { copy(receipts) };
     SOURCE.set((Vec::new(), 0));
     i64::try_from(written).expect("fewer rows than numbers")
+}
+
+/// Those of the settled ones that the batch has.
+fn common(events: &[i64], mut settled: Vec<i64>) -> Vec<i64> {
+    let events: HashSet<i64> = events.iter().copied().collect();
+    settled.retain(|event| events.contains(event));
+    settled.sort_unstable();
+    settled.dedup();
+    settled
 }
 
 /// # Safety

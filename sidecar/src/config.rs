@@ -69,6 +69,9 @@ pub struct Config {
     /// Where health and metrics are served: an address and a port, such as `127.0.0.1:9187`.
     /// `listen`, `CAPI_LISTEN`; default: nowhere.
     pub listen: Option<SocketAddr>,
+    /// Time between maintenances, in seconds, 1 to 86400; of several sidecars each tries, and one at a
+    /// time does it. `maintain_every`, `CAPI_MAINTAIN_EVERY`; default 600.
+    pub maintain_every: Duration,
     /// When somebody is told.
     pub alerts: Alerts,
     /// What is logged.
@@ -296,6 +299,7 @@ impl Settings {
                 safety_poll: Duration::from_secs(self.whole("safety_poll", 6, 5..=300)?),
             },
             listen: self.listen()?,
+            maintain_every: Duration::from_secs(self.whole("maintain_every", 600, 1..=86_400)?),
             alerts: self.alerts()?,
             log: self.log()?,
             credentials: Credentials {

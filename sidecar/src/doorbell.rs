@@ -10,19 +10,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::config;
 use crate::crew::{Crew, View};
 use crate::queue::{Polled, QueueError, Session};
-use crate::worker::{Tools, chain};
+use crate::worker::Tools;
 
 /// Longest pause between polls while awake without getting anywhere: another session holds the
 /// bell's lock, or work is listed that nobody gets.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
-
-/// Pause between maintenance calls.
-const MAINTENANCE: Duration = Duration::from_secs(10 * 60);
 
 /// How long a sidecar without the bell waits before it stands for election again.
 const ELECTION: Duration = Duration::from_secs(60);
@@ -92,13 +89,8 @@ pub async fn run(
     let mut bell = Bell::new(session).await?;
     let mut rhythm = Rhythm::new(tools.config.doorbell.clone(), Instant::now());
     let mut claimed = tools.claimed.load(Ordering::Relaxed);
-    let mut maintenance = Instant::now();
     while !*stop.borrow() {
         tools.vitals.beat(tools.config.doorbell.safety_poll);
-        if Instant::now() >= maintenance {
-            maintenance = Instant::now() + MAINTENANCE;
-            tokio::spawn(maintain(tools.clone()));
-        }
         let view = look(session, crew).await?;
         let now = Instant::now();
         let so_far = tools.claimed.load(Ordering::Relaxed);
@@ -178,32 +170,6 @@ async fn sleep_armed(
     }
     debug!("awake");
     bell.disarm(session).await
-}
-
-async fn maintain(tools: Tools) {
-    // One table per call.
-    loop {
-        match tools.queue.maintain().await {
-            Ok(done) => {
-                debug!(%done, "maintenance");
-                if done.get("skipped").is_none() {
-                    tools.vitals.maintained(true);
-                    tools.metrics.maintenance.with_label_values(&["done"]).inc();
-                }
-                if done["more"] != true {
-                    if done["failed"].as_array().is_some_and(|failed| !failed.is_empty()) {
-                        warn!(failed = %done["failed"], "maintenance failed; capi.maintenance() says why");
-                    }
-                    return;
-                }
-            }
-            Err(error) => {
-                tools.vitals.maintained(false);
-                tools.metrics.maintenance.with_label_values(&["failed"]).inc();
-                return warn!(error = chain(&error), "maintenance failed");
-            }
-        }
-    }
 }
 
 /// This session's part in the bell. One sidecar per database keeps it; the others listen, and

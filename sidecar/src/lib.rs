@@ -14,6 +14,7 @@ pub mod doorbell;
 pub mod fake;
 pub mod handshake;
 pub mod http;
+pub mod maintenance;
 pub mod metrics;
 pub mod oauth;
 pub mod observe;

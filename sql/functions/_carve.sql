@@ -34,6 +34,9 @@ declare
     ids bigint[];
     oldest timestamptz;
     newest timestamptz;
+    ended bigint[];
+    ended_captured timestamptz[];
+    ended_fates text[];
     yesterday timestamptz := clock_timestamp() - interval '1 day';
 begin
     select * into c from capi.cursor where destination = p_destination for update skip locked;
@@ -115,8 +118,17 @@ begin
             select array_agg(r.source) as sources, max(r.since) as since
             from capi.route r
             where r.destination = p_destination and r.until is null and r.past is null
-        ),
-        judged as materialized (
+        )
+        -- In the order of the rows, which are sorted: one pass, and nothing is kept. No fate is to be sent.
+        select count(*), (array_agg(j.place))[count(*)::integer], (array_agg(j.id))[count(*)::integer],
+            array_agg(j.id) filter (where j.fate is null),
+            min(j.captured_at) filter (where j.fate is null),
+            max(j.captured_at) filter (where j.fate is null),
+            array_agg(j.id) filter (where j.fate <> 'elsewhere'),
+            array_agg(j.captured_at) filter (where j.fate <> 'elsewhere'),
+            array_agg(j.fate) filter (where j.fate <> 'elsewhere')
+        into taken, top_xid, top_id, ids, oldest, newest, ended, ended_captured, ended_fates
+        from (
             select n.id, n.captured_at, n.place,
                 coalesce(
                     case
@@ -140,35 +152,27 @@ begin
                         where w.source = n.source and w.key = n.key and w.at >= n.captured_at
                             and capi._refuses(w.refused, d.platform, d.name)
                     ) end,
-                    case when n.refused <> '{}' and capi._refuses(n.refused, d.platform, d.name) then 'suppressed' end,
+                    case when cardinality(n.refused) > 0 and capi._refuses(n.refused, d.platform, d.name)
+                        then 'suppressed' end,
                     -- No platform takes only events of less than a day.
                     case when n.event_time < yesterday
                         then capi._fate(d.platform, n.event_name, n.action_source, n.event_time, clock_timestamp())
-                    end,
-                    'send'
+                    end
                 ) as fate
             from next n
-        ),
-        settled as (
-            insert into capi.receipt as r (event, captured_at, destination, status, reason)
-            select j.id, j.captured_at, p_destination,
-                case when j.fate in ('withdrawn', 'forgotten') then 'suppressed' else j.fate end::capi.receipt_status,
-                case j.fate when 'suppressed' then 'consent_refused' when 'expired' then 'too_old'
+            -- A fence: each fate is found once, however often it is asked for.
+            offset 0
+        ) j;
+
+        if ended is not null then
+            insert into capi.receipt (event, captured_at, destination, status, reason)
+            select e.id, e.captured_at, p_destination,
+                case when e.fate in ('withdrawn', 'forgotten') then 'suppressed' else e.fate end::capi.receipt_status,
+                case e.fate when 'suppressed' then 'consent_refused' when 'expired' then 'too_old'
                     when 'withdrawn' then 'withdrawn' when 'forgotten' then 'forgotten' else 'unknown_event' end
-            from judged j
-            where j.fate not in ('send', 'elsewhere')
-            on conflict do nothing
-        )
-        select a.taken, t.place, t.id, a.ids, a.oldest, a.newest
-        into taken, top_xid, top_id, ids, oldest, newest
-        from (
-            select count(*) as taken,
-                array_agg(j.id order by j.place, j.id) filter (where j.fate = 'send') as ids,
-                min(j.captured_at) filter (where j.fate = 'send') as oldest,
-                max(j.captured_at) filter (where j.fate = 'send') as newest
-            from judged j
-        ) a
-        left join (select j.place, j.id from judged j order by j.place desc, j.id desc limit 1) t on true;
+            from unnest(ended, ended_captured, ended_fates) e (id, captured_at, fate)
+            on conflict do nothing;
+        end if;
 
         if older then
             c.older_id := case when taken < p_limit then null else top_id end;

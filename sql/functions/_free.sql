@@ -7,19 +7,22 @@ create or replace function capi._free(
     out fresh boolean,
     out again boolean
 )
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     select b.waiting < 16 and b.accepted < 256,
         b.waiting < 16 and b.accepted < 256 and b.replayed < 4 and exists (
             select from capi.replay_log y where y.destination = p_destination and y.finished_at is null
         )
+    into fresh, again
     from (
         select count(*) filter (where x.ticket is null) as waiting,
             count(*) filter (where x.ticket is not null) as accepted,
             count(*) filter (where x.ticket is null and x.replay is not null) as replayed
         from capi.batch x
         where x.destination = p_destination
-    ) b
+    ) b;
+end
 $$;

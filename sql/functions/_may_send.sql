@@ -1,15 +1,18 @@
 -- Whether this database is the one that sends: false in a restored or cloned copy until
 -- capi.adopt(), and where transaction ids went backwards.
 create or replace function capi._may_send() returns boolean
-language sql
+-- Not in SQL: such a function is planned again at every call, and this one is called all the time.
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select i.adopted_era is not distinct from capi._era(i.generation)
+begin
+    return (select i.adopted_era is not distinct from capi._era(i.generation)
         and not exists (
             select from capi.cursor c
             where greatest(pg_snapshot_xmax(c.from_snapshot), pg_snapshot_xmax(c.to_snapshot))
                 > pg_snapshot_xmax(pg_current_snapshot())
         )
-    from capi.installation i
+    from capi.installation i);
+end
 $$;

@@ -1,7 +1,11 @@
 -- The timeline of the write-ahead log: another one after every promotion and every recovery to a
 -- moment. The control file would tell it only after the next checkpoint.
 create or replace function capi._timeline() returns integer
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-as $$ select ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer $$;
+as $$
+begin
+    return ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer;
+end
+$$;

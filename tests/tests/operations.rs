@@ -111,6 +111,21 @@ async fn health_readiness_and_metrics_follow_the_delivery() {
     .await;
 }
 
+/// Where the capture is off nobody rings, and that is when the sweep matters.
+#[tokio::test]
+async fn a_sleeping_sidecar_sweeps() {
+    let (_platform, shop) = waiting(1).await;
+    let sidecar =
+        Sidecar::start_with(&shop, &[("CAPI_MAINTAIN_EVERY", "2"), ("CAPI_LOG", "debug")]);
+    until_settled(&shop, 1).await;
+    sidecar.until_logged("asleep").await;
+    shop.run("alter table shop.orders disable trigger user").await;
+    buy(&shop, shop.count("select id from shop.customers").await).await;
+    shop.run("alter table shop.orders enable trigger user").await;
+    assert_eq!(shop.count("select count(*) from capi.outbox").await, 1);
+    until_settled(&shop, 2).await;
+}
+
 #[tokio::test]
 async fn without_the_setting_nothing_listens() {
     let (_platform, shop) = waiting(1).await;

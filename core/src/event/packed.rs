@@ -11,8 +11,11 @@
 //! node    kind (1 byte), then by kind: null 0, false 1, true 2 nothing; number 3 and text 4 a text;
 //!         list 5 and object 6 the length of what follows (4), then the nodes; in an object each
 //!         behind its key, a text
+//! batch   whether there are more, for which there was no room (1 byte) · each event behind its id (8)
+//!         and its length (4), which is 0 where it could not be packed
 //! ```
 
+use bytes::{Buf as _, Bytes};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
@@ -40,7 +43,7 @@ const ABSENT: u32 = u32::MAX;
 /// Deeper than any field; `jsonb` of an older extension cannot exhaust the stack.
 const DEEPEST: usize = 128;
 
-/// Writes events.
+/// Writes events. Texts are taken as bytes, whether they are UTF-8 is looked at by the reader.
 #[derive(Debug, Default)]
 pub struct Packer(Vec<u8>);
 
@@ -71,19 +74,19 @@ impl Packer {
         &mut self,
         id: i64,
         event_time: Timestamp,
-        event_name: &str,
-        event_id: &str,
-        action_source: &str,
+        event_name: impl AsRef<[u8]>,
+        event_id: impl AsRef<[u8]>,
+        action_source: impl AsRef<[u8]>,
         value: Option<&str>,
-        currency: Option<&str>,
+        currency: Option<&[u8]>,
     ) -> Result<(), TooLarge> {
         self.0.push(VERSION);
         self.0.extend_from_slice(&id.to_le_bytes());
         self.0.extend_from_slice(&event_time.0.to_le_bytes());
-        for text in [event_name, event_id, action_source] {
-            self.key(text)?;
-        }
-        for text in [value, currency] {
+        self.key(event_name)?;
+        self.key(event_id)?;
+        self.key(action_source)?;
+        for text in [value.map(str::as_bytes), currency] {
             match text {
                 Some(text) => self.key(text)?,
                 None => self.0.extend_from_slice(&ABSENT.to_le_bytes()),
@@ -93,10 +96,11 @@ impl Packer {
     }
 
     /// The key of the next node, or a text outside of nodes.
-    pub fn key(&mut self, text: &str) -> Result<(), TooLarge> {
+    pub fn key(&mut self, text: impl AsRef<[u8]>) -> Result<(), TooLarge> {
+        let text = text.as_ref();
         let length = u32::try_from(text.len()).ok().filter(|length| *length != ABSENT);
         self.0.extend_from_slice(&length.ok_or(TooLarge)?.to_le_bytes());
-        self.0.extend_from_slice(text.as_bytes());
+        self.0.extend_from_slice(text);
         Ok(())
     }
 
@@ -117,7 +121,7 @@ impl Packer {
     }
 
     /// A text.
-    pub fn text(&mut self, text: &str) -> Result<(), TooLarge> {
+    pub fn text(&mut self, text: impl AsRef<[u8]>) -> Result<(), TooLarge> {
         self.0.push(TEXT);
         self.key(text)
     }
@@ -179,7 +183,7 @@ impl Packer {
             &event.event_id,
             event.action_source.as_str(),
             value.map(Amount::as_str),
-            currency.map(Currency::as_str),
+            currency.map(|currency| currency.as_str().as_bytes()),
         )?;
         let open = self.object();
         for (form, digests) in event.identity.iter() {
@@ -198,12 +202,87 @@ impl Packer {
     }
 }
 
+/// Writes the events of a batch.
+#[derive(Debug)]
+pub struct BatchPacker {
+    bytes: Vec<u8>,
+    /// Where the batch begins.
+    start: usize,
+    room: usize,
+}
+
+impl BatchPacker {
+    /// Writes behind what the buffer holds, at most so many bytes.
+    pub fn into_buffer(mut buffer: Vec<u8>, room: usize) -> Self {
+        let start = buffer.len();
+        buffer.push(0);
+        Self { bytes: buffer, start, room }
+    }
+
+    /// Adds the event that `write` writes; false when there is no room for it and the batch is cut
+    /// short. The first one always has room: it must go some time. What cannot be packed costs the
+    /// event and not its batch.
+    pub fn event(
+        &mut self,
+        id: i64,
+        write: impl FnOnce(&mut Packer) -> Result<(), TooLarge>,
+    ) -> bool {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&id.to_le_bytes());
+        self.bytes.extend_from_slice(&[0; 4]);
+        let begins = self.bytes.len();
+        let mut packer = Packer::into_buffer(std::mem::take(&mut self.bytes));
+        let written = write(&mut packer);
+        self.bytes = packer.into_bytes();
+        match u32::try_from(self.bytes.len() - begins) {
+            Ok(length) if written.is_ok() => {
+                self.bytes[begins - 4..begins].copy_from_slice(&length.to_le_bytes());
+            }
+            _ => self.bytes.truncate(begins),
+        }
+        let has_room = at == self.start + 1 || self.bytes.len() - self.start <= self.room;
+        if !has_room {
+            self.bytes.truncate(at);
+            self.bytes[self.start] = 1;
+        }
+        has_room
+    }
+
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// An event of a batch by its id, or the column of it that cannot be read.
+pub type Unpacked = (i64, Result<Event, &'static str>);
+
+/// Reads a batch: its events, each as by [`unpack`], and whether there are more. None where the bytes
+/// are no batch. The events keep these bytes and copy little of them.
+pub fn unpack_batch(mut bytes: Bytes) -> Option<(Vec<Unpacked>, bool)> {
+    let cut = match bytes.try_get_u8().ok()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let mut events = Vec::new();
+    while bytes.has_remaining() {
+        let id = bytes.try_get_i64_le().ok()?;
+        let length = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
+        if length > bytes.remaining() {
+            return None;
+        }
+        events.push((id, unpack(&bytes.split_to(length))));
+    }
+    Some((events, cut))
+}
+
 /// Reads an event; the column that cannot be read, or `packed` where the bytes are no event at all.
-pub fn unpack(bytes: &[u8]) -> Result<Event, &'static str> {
+pub fn unpack(bytes: &Bytes) -> Result<Event, &'static str> {
     read(bytes).unwrap_or(Err("packed"))
 }
 
-fn read(bytes: &[u8]) -> Option<Result<Event, &'static str>> {
+fn read(bytes: &Bytes) -> Option<Result<Event, &'static str>> {
     let mut cursor = Cursor(bytes);
     if cursor.byte()? != VERSION {
         return None;
@@ -234,7 +313,7 @@ fn read(bytes: &[u8]) -> Option<Result<Event, &'static str>> {
         value,
         currency,
         identity,
-        facts: Facts(super::Fields::packed(facts.0.into())),
+        facts: Facts(super::Fields::packed(bytes.slice_ref(facts.0))),
     }))
 }
 
@@ -493,10 +572,39 @@ mod tests {
         }
     }
 
-    fn packed(event: &Event) -> Vec<u8> {
+    fn packed(event: &Event) -> Bytes {
         let mut packer = Packer::default();
         packer.event(event).expect("a small event");
-        packer.into_bytes()
+        packer.into_bytes().into()
+    }
+
+    #[test]
+    fn a_batch_is_read_as_it_was_written() {
+        let mut batch = BatchPacker::into_buffer(b"before".to_vec(), usize::MAX);
+        assert!(batch.event(42, |packer| packer.event(&event())));
+        assert!(batch.event(43, |packer| packer.event(&event()).and(Err(TooLarge))));
+        assert!(batch.event(44, |packer| packer.event(&event())));
+        let bytes = Bytes::from(batch.into_bytes()).split_off("before".len());
+        let expected = vec![(42, Ok(event())), (43, Err("packed")), (44, Ok(event()))];
+        assert_eq!(unpack_batch(bytes.clone()), Some((expected, false)));
+        for length in 0..bytes.len() {
+            // Cut within an event it is no batch.
+            let read = unpack_batch(bytes.slice(..length));
+            let events = read.map(|(events, cut)| (events.len(), cut));
+            assert!(events.is_none_or(|(count, cut)| count < 3 && !cut), "{length}");
+        }
+        assert_eq!(unpack_batch(Bytes::from_static(b"\x02")), None);
+    }
+
+    #[test]
+    fn a_batch_ends_where_there_is_no_room_but_never_before_its_first_event() {
+        let size = packed(&event()).len();
+        for (room, taken) in [(0, 1), (1 + 12 + size, 1), (1 + 2 * (12 + size), 2)] {
+            let mut batch = BatchPacker::into_buffer(Vec::new(), room);
+            let count = (0..3).take_while(|id| batch.event(*id, |p| p.event(&event()))).count();
+            let (events, cut) = unpack_batch(batch.into_bytes().into()).expect("a batch");
+            assert_eq!((count, events.len(), cut), (taken, taken, true), "{room}");
+        }
     }
 
     #[test]
@@ -536,15 +644,16 @@ mod tests {
 
     #[test]
     fn a_column_that_cannot_be_read_is_named() {
-        let of = |source: &str, value, currency| {
+        let of = |source: &str, value, currency: Option<&str>| {
             let mut packer = Packer::default();
             let time = Timestamp(0);
+            let currency = currency.map(str::as_bytes);
             packer.head(1, time, "Lead", "lead-1", source, value, currency).expect("small");
             for _ in 0..2 {
                 let open = packer.object();
                 packer.end(open).expect("small");
             }
-            unpack(&packer.into_bytes()).err()
+            unpack(&packer.into_bytes().into()).err()
         };
         assert_eq!(of("website", Some("1.50"), Some("EUR")), None);
         assert_eq!(of("moon", None, None), Some("action_source"));
@@ -554,8 +663,8 @@ mod tests {
         mail.head(1, Timestamp(0), "Lead", "lead-1", "website", None, None).expect("small");
         mail.value(&json!({"email": ["jane@example.com"]})).expect("small");
         mail.value(&json!({})).expect("small");
-        assert_eq!(unpack(&mail.into_bytes()), Err("identity"));
-        assert_eq!(unpack(b""), Err("packed"), "what the extension could not pack");
+        assert_eq!(unpack(&mail.into_bytes().into()), Err("identity"));
+        assert_eq!(unpack(&Bytes::new()), Err("packed"), "what the extension could not pack");
     }
 
     #[test]
@@ -574,11 +683,11 @@ mod tests {
         fn bytes_of_any_kind_are_an_event_or_none(
             at in 0..400usize, with in prop::collection::vec(any::<u8>(), 0..6), cut in 0..400usize,
         ) {
-            let mut bytes = packed(&event());
+            let mut bytes = packed(&event()).to_vec();
             let at = at.min(bytes.len());
             bytes.splice(at..(at + with.len()).min(bytes.len()), with);
             bytes.truncate(bytes.len().saturating_sub(cut));
-            if let Ok(event) = unpack(&bytes) {
+            if let Ok(event) = unpack(&bytes.into()) {
                 // Whatever lies there can be looked at.
                 let _ = (event.facts.0.len(), event.identity.iter().count());
                 let _ = serde_json::to_string(&event);

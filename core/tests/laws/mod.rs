@@ -177,7 +177,7 @@ pub(crate) fn row(row: &Value, options: &Options, now: Timestamp) {
     assert_eq!(new.event, back);
     let mut packer = Packer::default();
     packer.event(&new.event).expect("a small event");
-    assert_eq!(packed::unpack(&packer.into_bytes()).as_ref(), Ok(&new.event));
+    assert_eq!(packed::unpack(&packer.into_bytes().into()).as_ref(), Ok(&new.event));
     for identifier in [Identifier::Email, Identifier::FirstName, Identifier::City] {
         let Some(Value::String(text)) = object.get(identifier.as_str()) else { continue };
         let others = object.iter().filter(|(name, _)| *name != identifier.as_str());

@@ -292,7 +292,7 @@ fn pack_container(bytes: &[u8], depth: usize, to: &mut Packer) -> Result<(), Too
         elements.next();
     }
     for _ in 0..count {
-        to.key(utf8(keys.next().1))?;
+        to.key(keys.next().1)?;
         pack_element(elements.next(), depth, to)?;
     }
     to.end(open)
@@ -304,7 +304,7 @@ fn pack_element(
     to: &mut Packer,
 ) -> Result<(), TooLarge> {
     match kind {
-        STRING => to.text(utf8(place))?,
+        STRING => to.text(place)?,
         NUMERIC => to.number(digits(place))?,
         FALSE => to.bool(false),
         TRUE => to.bool(true),
@@ -360,7 +360,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Bytes that are text, as Postgres has checked where the database's encoding is UTF-8.
-pub(crate) fn utf8(bytes: &[u8]) -> &str {
+fn utf8(bytes: &[u8]) -> &str {
     match str::from_utf8(bytes) {
         Ok(text) => text,
         Err(_) => pgrx::error!("a text is not UTF-8"),
@@ -450,7 +450,7 @@ mod tests {
             for part in ["{}".to_owned(), value.to_string()] {
                 pack(parsed(&part), &mut packer).expect("small");
             }
-            let event = packed::unpack(&packer.into_bytes()).expect("an event");
+            let event = packed::unpack(&packer.into_bytes().into()).expect("an event");
             assert_eq!(Value::Object(event.facts.0.into()), value);
         }
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(1_000), "]".repeat(1_000));

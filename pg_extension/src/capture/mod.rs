@@ -26,7 +26,6 @@ pub(crate) mod jsonb;
 mod log;
 mod pending;
 mod source;
-mod statement;
 mod sweep;
 mod timer;
 mod write;

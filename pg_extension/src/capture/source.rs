@@ -16,10 +16,10 @@ use serde_json::Value;
 use super::consent::Word;
 use super::guard::{as_reader, as_role};
 use super::pending::Keys;
-use super::statement::{Record, Statement, argument};
 use super::{clock, jsonb};
 use crate::era::era;
 use crate::error::Error;
+use crate::statement::{Record, Statement, argument};
 
 /// A tracked source, as loaded from `capi.source`.
 pub(super) struct Source {

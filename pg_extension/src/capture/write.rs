@@ -15,7 +15,7 @@ use super::consent::{self, Known, Word};
 use super::guard::as_role;
 use super::jsonb::{self, Jsonb};
 use super::source::Source;
-use super::statement::{Statement, argument};
+use crate::statement::{Statement, argument};
 
 /// An event with the key of its row.
 pub(super) struct Keyed {

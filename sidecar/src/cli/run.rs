@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
@@ -76,7 +76,7 @@ struct Daemon {
     tools: Tools,
     file: Option<PathBuf>,
     hangups: Signal,
-    watching: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    watching: Option<(watch::Sender<bool>, JoinSet<()>)>,
 }
 
 /// Why a connection was given up in good order.
@@ -99,16 +99,18 @@ impl Daemon {
     fn watch(&mut self) {
         if self.watching.is_none() {
             let (stop, stopped) = watch::channel(false);
-            let task = tokio::spawn(crate::watch::run(self.tools.clone(), stopped));
-            self.watching = Some((stop, task));
+            let mut loops = JoinSet::new();
+            loops.spawn(crate::watch::run(self.tools.clone(), stopped.clone()));
+            loops.spawn(crate::maintenance::run(self.tools.clone(), stopped));
+            self.watching = Some((stop, loops));
         }
     }
 
     async fn watch_no_more(&mut self) {
-        if let Some((stop, task)) = self.watching.take() {
+        if let Some((stop, mut loops)) = self.watching.take() {
             stop.send_replace(true);
-            // It may have panicked, which the log tells.
-            let _ = task.await;
+            // One may have panicked, which the log tells.
+            while loops.join_next().await.is_some() {}
         }
     }
 

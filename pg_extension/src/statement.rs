@@ -12,21 +12,21 @@ use std::slice;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::spi::{SpiClient, SpiErrorCodes, SpiOkCodes};
-use pgrx::{FromDatum, IntoDatum, spi};
+use pgrx::{FromDatum, IntoDatum, PgMemoryContexts, pg_guard, spi};
 
 /// A statement and its plan, once it has one.
-pub(super) struct Statement {
+pub(crate) struct Statement {
     text: Cow<'static, str>,
     types: Cow<'static, [Oid]>,
     plan: Cell<pg_sys::SPIPlanPtr>,
 }
 
 /// A value for a parameter; null or the datum.
-pub(super) type Argument = Option<Datum>;
+pub(crate) type Argument = Option<Datum>;
 
 impl Statement {
     /// A statement of the library's own.
-    pub(super) const fn fixed(text: &'static str, types: &'static [Oid]) -> Self {
+    pub(crate) const fn fixed(text: &'static str, types: &'static [Oid]) -> Self {
         Self {
             text: Cow::Borrowed(text),
             types: Cow::Borrowed(types),
@@ -35,12 +35,12 @@ impl Statement {
     }
 
     /// A statement that is made for a source.
-    pub(super) fn new(text: String, types: Vec<Oid>) -> Self {
+    pub(crate) fn new(text: String, types: Vec<Oid>) -> Self {
         Self { text: Cow::Owned(text), types: Cow::Owned(types), plan: Cell::new(ptr::null_mut()) }
     }
 
     /// Runs it. What it returns is there until the client closes or another statement runs.
-    pub(super) fn run<'client>(
+    pub(crate) fn run<'client>(
         &self,
         client: &'client mut SpiClient<'_>,
         arguments: &[Argument],
@@ -49,7 +49,7 @@ impl Statement {
     }
 
     /// Runs it on what is committed by now, whatever the transaction's isolation.
-    pub(super) fn run_latest<'client>(
+    pub(crate) fn run_latest<'client>(
         &self,
         client: &'client mut SpiClient<'_>,
         arguments: &[Argument],
@@ -110,6 +110,48 @@ impl Statement {
         }
     }
 
+    /// Runs it in the snapshot of the caller's query and shows each row where the executor has it, until
+    /// `each` returns false. What is allocated while a row is looked at goes with it.
+    pub(crate) fn stream(
+        &self,
+        _client: &mut SpiClient<'_>,
+        arguments: &[Argument],
+        each: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Result<(), spi::Error> {
+        assert_eq!(arguments.len(), self.types.len(), "an argument for each parameter");
+        let plan = self.plan()?;
+        let mut reader = Reader {
+            base: pg_sys::DestReceiver {
+                receiveSlot: Some(receive),
+                rStartup: Some(startup),
+                rShutdown: Some(nothing),
+                rDestroy: Some(nothing),
+                mydest: pg_sys::CommandDest::DestNone,
+            },
+            each,
+            row: PgMemoryContexts::new("pg_capi row"),
+        };
+        // SAFETY: the plan is kept, the list has a place for each parameter, and the receiver lives
+        // through the call.
+        unsafe {
+            let count = i32::try_from(arguments.len()).expect("few parameters");
+            let params = pg_sys::makeParamList(count);
+            let places = (*params).params.as_mut_slice(arguments.len());
+            for ((place, argument), kind) in places.iter_mut().zip(arguments).zip(&*self.types) {
+                place.value = argument.unwrap_or(Datum::from(0));
+                place.isnull = argument.is_none();
+                place.ptype = *kind;
+            }
+            let options = pg_sys::SPIExecuteOptions {
+                params,
+                read_only: true,
+                dest: (&raw mut reader).cast(),
+                ..Default::default()
+            };
+            ok(pg_sys::SPI_execute_plan_extended(plan, &raw const options))
+        }
+    }
+
     /// The plan; made where there is none. It is never one for certain values: planning costs more
     /// than running.
     fn plan(&self) -> Result<pg_sys::SPIPlanPtr, spi::Error> {
@@ -146,6 +188,42 @@ impl Drop for Statement {
     }
 }
 
+/// Shows rows to a closure.
+#[repr(C)]
+struct Reader<'a> {
+    base: pg_sys::DestReceiver,
+    each: &'a mut dyn FnMut(Record<'_>) -> bool,
+    row: PgMemoryContexts,
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn receive(
+    slot: *mut pg_sys::TupleTableSlot,
+    to: *mut pg_sys::DestReceiver,
+) -> bool {
+    // SAFETY: the receiver is one of `Statement::stream`, and a slot has so many columns.
+    unsafe {
+        let Reader { each, row, .. } = &mut *to.cast::<Reader<'_>>();
+        pg_sys::slot_getallattrs(slot);
+        let columns = (*(*slot).tts_tupleDescriptor).natts as usize;
+        let values = slice::from_raw_parts((*slot).tts_values, columns);
+        let nulls = slice::from_raw_parts((*slot).tts_isnull, columns);
+        row.reset();
+        row.switch_to(|_| each(Record { values, nulls }))
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn startup(
+    _to: *mut pg_sys::DestReceiver,
+    _operation: i32,
+    _columns: pg_sys::TupleDesc,
+) {
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn nothing(_to: *mut pg_sys::DestReceiver) {}
+
 fn ok(status: i32) -> Result<(), spi::Error> {
     match SpiOkCodes::try_from(status) {
         Ok(_) => Ok(()),
@@ -156,7 +234,7 @@ fn ok(status: i32) -> Result<(), spi::Error> {
 }
 
 /// The rows of a result.
-pub(super) struct Rows<'client> {
+pub(crate) struct Rows<'client> {
     rows: &'client [pg_sys::HeapTuple],
     shape: pg_sys::TupleDesc,
     values: Vec<Datum>,
@@ -165,12 +243,12 @@ pub(super) struct Rows<'client> {
 
 impl Rows<'_> {
     /// Their number.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// Takes the next row apart, until there is none.
-    pub(super) fn next(&mut self) -> Option<Record<'_>> {
+    pub(crate) fn next(&mut self) -> Option<Record<'_>> {
         let (row, rest) = self.rows.split_first()?;
         self.rows = rest;
         // SAFETY: a row of this shape, and a place for each of its columns.
@@ -188,31 +266,31 @@ impl Rows<'_> {
 
 /// A row; its columns count from 0.
 #[derive(Clone, Copy)]
-pub(super) struct Record<'row> {
+pub(crate) struct Record<'row> {
     values: &'row [Datum],
     nulls: &'row [bool],
 }
 
 impl<'row> Record<'row> {
     /// The datum of a column; `None` for null.
-    pub(super) fn datum(&self, column: usize) -> Option<Datum> {
+    pub(crate) fn datum(&self, column: usize) -> Option<Datum> {
         (!self.nulls[column]).then(|| self.values[column])
     }
 
     /// A column that is passed by value, or a copy that is not Postgres'.
-    pub(super) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+    pub(crate) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
         // SAFETY: the statement's column has the type that its reader names.
         unsafe { T::from_datum(self.values[column], self.nulls[column]) }
     }
 
     /// The text of a column of type `text` or `varchar`, where it stands.
-    pub(super) fn text(&self, column: usize) -> Option<&'row str> {
+    pub(crate) fn text(&self, column: usize) -> Option<&'row str> {
         // SAFETY: as above; the text lives as long as the row.
         unsafe { <&str>::from_datum(self.values[column], self.nulls[column]) }
     }
 }
 
 /// An argument of a Rust value; in the memory of the connection.
-pub(super) fn argument(value: impl IntoDatum) -> Argument {
+pub(crate) fn argument(value: impl IntoDatum) -> Argument {
     value.into_datum()
 }
