@@ -150,7 +150,10 @@ create index outbox_source_key on capi.outbox (source, key);
 
 -- How far a destination has read the outbox.
 create table capi.cursor (
-    destination integer primary key references capi.destination,
+    destination integer not null references capi.destination,
+    -- Rises with every change. As long as a snapshot is held anywhere, each change leaves a dead row: by
+    -- this the living one is found first and not behind all of them.
+    step bigint not null default 0,
     era bigint not null,
     from_snapshot pg_snapshot not null,  -- everything visible here is read
     from_xid xid8 not null,              -- above every id that was assigned when it was taken
@@ -162,6 +165,10 @@ create table capi.cursor (
     to_taken_at timestamptz,
     unread_since timestamptz not null,   -- no unread row of this era was captured before this
     older_id bigint,                     -- reading older eras by id: read up to here; null when done
+    -- No open batch has a lower number, for the same reason; and which was the youngest when that was found.
+    first_batch bigint not null default 0,
+    first_as_of bigint not null default 0,
+    primary key (destination, step),
     constraint position_only_inside_a_range check (
         (to_snapshot is null) = (to_taken_at is null)
         and (to_snapshot is null) = (to_xid is null)
@@ -203,7 +210,7 @@ create table capi.batch (
         (ticket is null) = (accepted_at is null) and (ticket is null) = (accepted_attempt is null)
     )
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-create index batch_due on capi.batch (destination, due_at);
+create index batch_open on capi.batch (destination, batch);
 
 create sequence capi.attempt_id as bigint;
 

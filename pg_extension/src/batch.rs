@@ -46,8 +46,8 @@ impl Reading {
     }
 }
 
-/// Shows these events, captured between these times, until `each` returns false; by their ids within a
-/// partition. One that is not in the outbox is left out.
+/// Shows these events, captured between these times, until `each` returns false, in
+/// any order. One that is not in the outbox is left out.
 pub(crate) fn each_event(
     reading: &'static LocalKey<Reading>,
     events: &[i64],

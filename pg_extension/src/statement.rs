@@ -136,11 +136,14 @@ impl Statement {
         unsafe {
             let count = i32::try_from(arguments.len()).expect("few parameters");
             let params = pg_sys::makeParamList(count);
-            let places = (*params).params.as_mut_slice(arguments.len());
-            for ((place, argument), kind) in places.iter_mut().zip(arguments).zip(&*self.types) {
-                place.value = argument.unwrap_or(Datum::from(0));
-                place.isnull = argument.is_none();
-                place.ptype = *kind;
+            let places = (*params).params.as_mut_ptr();
+            for (at, (argument, kind)) in arguments.iter().zip(&*self.types).enumerate() {
+                places.add(at).write(pg_sys::ParamExternData {
+                    value: argument.unwrap_or(Datum::from(0)),
+                    isnull: argument.is_none(),
+                    pflags: pg_sys::PARAM_FLAG_CONST as u16,
+                    ptype: *kind,
+                });
             }
             let options = pg_sys::SPIExecuteOptions {
                 params,

@@ -69,7 +69,7 @@ pub struct Config {
     /// Where health and metrics are served: an address and a port, such as `127.0.0.1:9187`.
     /// `listen`, `CAPI_LISTEN`; default: nowhere.
     pub listen: Option<SocketAddr>,
-    /// Time between maintenances, in seconds, 1 to 86400; of several sidecars each tries, and one at a
+    /// Time between maintenances, in seconds, 1 to 3600: each sweeps the last two hours. Of several sidecars each tries, and one at a
     /// time does it. `maintain_every`, `CAPI_MAINTAIN_EVERY`; default 600.
     pub maintain_every: Duration,
     /// When somebody is told.
@@ -299,7 +299,7 @@ impl Settings {
                 safety_poll: Duration::from_secs(self.whole("safety_poll", 6, 5..=300)?),
             },
             listen: self.listen()?,
-            maintain_every: Duration::from_secs(self.whole("maintain_every", 600, 1..=86_400)?),
+            maintain_every: Duration::from_secs(self.whole("maintain_every", 600, 1..=3_600)?),
             alerts: self.alerts()?,
             log: self.log()?,
             credentials: Credentials {

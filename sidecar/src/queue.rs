@@ -4,15 +4,17 @@
 //! message speaks of schema, rights or connection and not of data.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use capi_core::destination::Ticket;
 use capi_core::event::{Event, packed};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
+use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Notify, OnceCell};
@@ -103,6 +105,17 @@ impl QueueError {
         match self {
             Self::Refused { code, .. } | Self::Call { code, .. } => Some(code),
             _ => None,
+        }
+    }
+
+    /// Whether the connection was lost or refused, whatever was asked.
+    pub fn is_about_connection(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Refused { .. } => true,
+            Self::Call { code, .. } => {
+                ["08", "57P0", "53300"].iter().any(|of| code.starts_with(of))
+            }
+            Self::Slow { .. } | Self::Form { .. } | Self::Tls(_) => false,
         }
     }
 
@@ -405,17 +418,40 @@ impl Queue {
         const SQL: &str = "select capi.claimed_events($1, $2, $3)";
         let room = i32::try_from(BATCH_BYTES).unwrap_or(i32::MAX);
         let arguments: [&(dyn ToSql + Sync); 3] = [&claim.batch, &claim.token, &room];
-        let mut packed = BytesMut::new();
-        for piece in self.rows(CALL, SQL, &arguments).await? {
-            packed.extend_from_slice(column(&piece, CALL, "claimed_events")?);
-        }
+        let packed = within(CALL, self.pieces(CALL, SQL, &arguments)).await?;
         if packed.is_empty() {
             return Ok(ClaimedEvents::default());
         }
-        let packed = packed.freeze();
         let (events, cut) = packed::unpack_batch(packed).ok_or(QueueError::Form { call: CALL })?;
-        let events = events.into_iter().map(|(id, event)| ClaimedEvent { id, event }).collect();
+        let events = events.into_iter().map(|(id, event)| ClaimedEvent { id, event });
+        let mut events: Vec<ClaimedEvent> = events.collect();
+        // Of a batch from several partitions they may come in another order.
+        events.sort_unstable_by_key(|event| event.id);
         Ok(ClaimedEvents { events, cut })
+    }
+
+    /// The pieces of a value one behind the other; none of them is kept.
+    async fn pieces(
+        &self,
+        call: &'static str,
+        statement: &str,
+        arguments: &[&(dyn ToSql + Sync)],
+    ) -> Result<Bytes, QueueError> {
+        let client = self.pool.get().await.map_err(QueueError::of_pool)?;
+        let read = async {
+            let statement = client.prepare_cached(statement).await?;
+            let mut rows = pin!(client.query_raw(&statement, arguments.iter().copied()).await?);
+            let mut whole = Vec::new();
+            while let Some(row) = rows.try_next().await? {
+                whole.extend_from_slice(row.try_get(0)?);
+            }
+            Ok(Bytes::from(whole))
+        };
+        let read: Result<Bytes, tokio_postgres::Error> = read.await;
+        read.map_err(|error| {
+            drop(Object::take(client));
+            QueueError::of_call(call, error)
+        })
     }
 
     /// Records what became of a claimed batch; false when the lease is lost.

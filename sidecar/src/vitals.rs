@@ -84,6 +84,11 @@ impl Vitals {
         self.state().fleet = fleet;
     }
 
+    /// Whether it is connected.
+    pub fn is_connected(&self) -> bool {
+        self.state().connected
+    }
+
     /// The maintenance has gone well, or not.
     pub fn maintained(&self, well: bool) {
         self.state().maintenance = Some(well);

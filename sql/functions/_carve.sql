@@ -39,7 +39,9 @@ declare
     ended_fates text[];
     yesterday timestamptz := clock_timestamp() - interval '1 day';
 begin
-    select * into c from capi.cursor where destination = p_destination for update skip locked;
+    select * into c from capi.cursor x where x.destination = p_destination
+    order by x.step desc limit 1
+    for update skip locked;
     if not found then
         return;             -- another worker is carving
     end if;
@@ -203,11 +205,12 @@ begin
         end if;
 
         update capi.cursor u
-        set from_snapshot = c.from_snapshot, from_xid = c.from_xid, from_taken_at = c.from_taken_at,
+        set step = u.step + 1, from_snapshot = c.from_snapshot, from_xid = c.from_xid, from_taken_at = c.from_taken_at,
             to_snapshot = c.to_snapshot, to_xid = c.to_xid, to_taken_at = c.to_taken_at,
             last_xid = c.last_xid, last_id = c.last_id,
             unread_since = c.unread_since, older_id = c.older_id
-        where u.destination = p_destination;
+        where u.destination = p_destination and u.step = c.step;
+        c.step := c.step + 1;
 
         if ids is not null then
             return query select ids, oldest, newest;

@@ -28,7 +28,9 @@ declare
     oldest timestamptz;
     newest timestamptz;
 begin
-    select c.era into here from capi.cursor c where c.destination = p_destination for update skip locked;
+    select c.era into here from capi.cursor c where c.destination = p_destination
+    order by c.step desc limit 1
+    for update skip locked;
     if not found then
         return;             -- another worker is carving
     end if;

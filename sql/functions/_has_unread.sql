@@ -5,11 +5,12 @@ create or replace function capi._has_unread(
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     c capi.cursor;
 begin
-    select * into strict c from capi.cursor where destination = p_destination;
+    select * into strict c from capi.cursor x where x.destination = p_destination order by x.step desc limit 1;
     return c.to_snapshot is not null
         or c.older_id is not null
         or exists (select from capi.route r where r.destination = p_destination and r.past_id is not null)

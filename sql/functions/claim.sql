@@ -19,6 +19,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set jit = off
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -50,6 +51,10 @@ begin
     loop
         select * into b from capi.batch x
         where x.destination = p_destination
+            and x.batch >= (
+                select c.first_batch from capi.cursor c where c.destination = p_destination
+                order by c.step desc limit 1
+            )
             and (x.state = 'ready' and x.due_at <= clock_timestamp()
                 or x.state = 'leased' and x.lease_until < clock_timestamp())
         order by x.due_at, x.batch
@@ -67,9 +72,15 @@ begin
                     into b.events, b.captured_from, b.captured_to, b.replay
                     from capi._next_events(p_destination, p_batch_limit) c;
                 elsif kind = 'replay' and may_replay then
-                    select c.events, c.captured_from, c.captured_to, c.replay
-                    into b.events, b.captured_from, b.captured_to, b.replay
-                    from capi._carve_replay(p_destination, p_batch_limit) c;
+                    -- Who opens a batch holds the cursor, see capi._leave_behind.
+                    perform from capi.cursor c where c.destination = p_destination
+                    order by c.step desc limit 1
+                    for update skip locked;
+                    if found then
+                        select c.events, c.captured_from, c.captured_to, c.replay
+                        into b.events, b.captured_from, b.captured_to, b.replay
+                        from capi._carve_replay(p_destination, p_batch_limit) c;
+                    end if;
                 end if;
                 exit when b.events is not null;
             end loop;
@@ -114,6 +125,7 @@ begin
         values (p_destination, b.events, b.captured_from, b.captured_to, 'leased', b.token,
             p_worker, at + p_lease, b.attempt, at, b.replay, b.unknown)
         returning x.batch into b.batch;
+        perform capi._leave_behind(p_destination, b.batch);
     else
         update capi.batch x
         set events = b.events, state = 'leased', token = b.token, worker = p_worker, lease_until = at + p_lease,

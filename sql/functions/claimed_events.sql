@@ -8,6 +8,7 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
     select capi._pack_batch(b.events, b.captured_from, b.captured_to, p_room)
     from capi.batch b

@@ -17,15 +17,10 @@ begin
     end if;
     return query
     select d.destination, d.version,
-        coalesce(b.due <= clock_timestamp(), false)
+        coalesce(f.due <= clock_timestamp(), false)
             or f.again or f.fresh and capi._has_unread(d.destination),
-        (extract(epoch from b.due - clock_timestamp()) * 1000)::bigint
+        (extract(epoch from f.due - clock_timestamp()) * 1000)::bigint
     from capi.destination d
-    left join lateral (
-        select min(case x.state when 'ready' then x.due_at else x.lease_until end) as due
-        from capi.batch x
-        where x.destination = d.destination
-    ) b on true
     cross join capi._free(d.destination) f
     where d.state = 'active';
 end

@@ -1,6 +1,6 @@
 //! From the outbox to the platform: what goes wrong there, and what is on record afterwards.
 
-use capi_tests::database::Database;
+use capi_tests::database::{Database, Session};
 use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
 use capi_tests::shop::{
@@ -307,6 +307,76 @@ async fn a_claim_outlives_a_crash_whatever_the_database_defaults_to() {
     assert_eq!(shop.get("show synchronous_commit").await, "local");
     shop.run("commit").await;
     assert_eq!(shop.get("show synchronous_commit").await, "off");
+}
+
+/// Claims and delivers so many batches of one event each.
+async fn deliver_one_by_one(session: &Session, batches: u32) {
+    let record = "select c.batch, capi.record(c.batch, c.token, c.attempt, 200, 'A', null, '{}', 'each', c.events,
+            '{delivered}', '{null}', '{}', '0 s') as held
+        from capi.claim(1, 'w', interval '1 minute', 1) c";
+    for _ in 0..batches {
+        assert_eq!(session.rows(record).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn dead_rows_under_a_held_snapshot_are_not_read_again_and_again() {
+    let (_platform, shop) = waiting(301).await;
+    let holder = shop.connect().await;
+    holder.run("begin isolation level repeatable read; select from capi.batch").await;
+    let read = "with polled as materialized (select count(*) from capi.poll())
+        select sum(pg_stat_get_xact_tuples_returned(i))::bigint
+        from polled, unnest('{capi.cursor_pkey, capi.batch_pkey, capi.batch_open}'::regclass[]) i";
+    deliver_one_by_one(&shop, 300).await;
+    // Of a session of its own: what others have read is not counted.
+    let entries = shop.connect().await.count(read).await;
+    assert!((1..100).contains(&entries), "{entries} entries of indexes read for one poll");
+    let dead =
+        "select n_dead_tup >= 300 from pg_stat_all_tables where relid = 'capi.cursor'::regclass";
+    eventually("the rows are dead and stay", 20, async || match shop.get(dead).await.as_str() {
+        "t" => Ok(()),
+        other => Err(other.to_owned()),
+    })
+    .await;
+    holder.run("commit").await;
+}
+
+#[tokio::test]
+async fn what_waits_is_found_behind_hundreds_of_later_batches() {
+    let (_platform, shop) = waiting(410).await;
+    let claim =
+        |limit| format!("select batch from capi.claim(1, 'w', interval '1 minute', {limit})");
+    let later = |batch: &str| {
+        format!("update capi.batch set due_at = now() + interval '1 hour' where batch in ({batch})")
+    };
+    let oldest = shop.get(&claim(3)).await;
+    let release = "select capi.release(batch, token) from capi.batch where state = 'leased'";
+    shop.run(&format!("{release}; {}", later(&oldest))).await;
+    deliver_one_by_one(&shop, 100).await;
+    // Halves of one that was opened meanwhile.
+    shop.run(
+        "select capi.record(c.batch, c.token, c.attempt, 400, 'A', 'x', '{}', 'split', '{}', '{}', '{}', c.events,
+            '0 s') from capi.claim(1, 'w', interval '1 minute', 4) c",
+    )
+    .await;
+    shop.run(&later(&format!("select batch from capi.batch where batch <> {oldest}"))).await;
+    deliver_one_by_one(&shop, 100).await;
+    let bound = "select first_batch from capi.cursor";
+    assert_eq!(shop.get(bound).await, oldest);
+    assert!(shop.count("select first_as_of from capi.cursor").await > 150);
+    shop.run(&format!("update capi.batch set due_at = now() where batch = {oldest}")).await;
+    assert_eq!(shop.get(&claim(1)).await, oldest);
+    shop.run(&format!(
+        "select capi.record(batch, token, attempt, 200, 'A', null, '{{}}', 'each', events, '{{delivered}}', '{{null}}',
+            '{{}}', '0 s') from capi.batch where batch = {oldest}"
+    ))
+    .await;
+    deliver_one_by_one(&shop, 100).await;
+    let open = format!("select count(*) || ' ' || bool_and(batch >= ({bound})) from capi.batch");
+    assert_eq!(shop.get(&open).await, "2 true");
+    assert!(shop.count(bound).await > oldest.parse().expect("a number"));
+    shop.run("update capi.batch set due_at = now()").await;
+    assert_eq!(shop.rows(&claim(1)).await.len() + shop.rows(&claim(1)).await.len(), 2);
 }
 
 #[tokio::test]
