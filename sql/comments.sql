@@ -157,6 +157,7 @@ comment on function capi._timeline() is 'The timeline of the cluster.';
 comment on function capi._carve_replay(integer, integer) is 'Takes the next events of a destination''s oldest open replay.';
 comment on function capi._replay_bar(capi.outbox, capi.destination) is 'Why an event may not be sent to a destination again.';
 comment on function capi._free(integer) is 'Whether a destination may open another batch, of unread events or of a replay, and when the next open one is due.';
+comment on function capi._batches_found() is 'Finds open batches again whose numbers are lower than the cursor says.';
 comment on function capi._leave_behind(integer, bigint) is 'Notes now and then that finished batches of a destination need not be looked at any more.';
 comment on function capi._check_credential_name(text) is 'Refuses a credential that is no name.';
 comment on function capi._destination_id(text) is 'The id of a destination by name.';

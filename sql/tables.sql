@@ -178,6 +178,7 @@ create table capi.cursor (
 
 -- The events of one send, as long as it is open. Finished batches live on in capi.attempt.
 create table capi.batch (
+    -- Never with a cache: a half has a higher number than what it is a half of, see capi._leave_behind.
     batch bigint generated always as identity primary key,
     destination integer not null,
     events bigint[] not null constraint not_empty check (cardinality(events) > 0),

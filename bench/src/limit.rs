@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context as _;
-use bytes::BytesMut;
+use bytes::Bytes;
 use capi_core::destination;
 use capi_core::event::packed;
 use serde_json::json;
@@ -21,16 +21,14 @@ pub(crate) async fn outbox(peer: Peer, after: i64) -> anyhow::Result<()> {
         now() - interval '2 days', now(), 2000000000)";
     slices(peer, after, SQL, |rows| {
         let platform = destination::build("meta", &json!({"pixel_id": "1234567890"}))?;
-        let mut packed = BytesMut::new();
+        let mut events = Vec::new();
         for piece in rows {
-            packed.extend_from_slice(piece.try_get(0)?);
+            let piece = packed::unpack_piece(Bytes::copy_from_slice(piece.try_get(0)?));
+            for (_, event) in piece.context("a piece")?.0 {
+                let event = event.map_err(|column| anyhow::anyhow!("{column} cannot be read"));
+                events.push(event?);
+            }
         }
-        let batch = packed::unpack_batch(packed.freeze());
-        let events =
-            batch.context("a batch")?.0.into_iter().map(|(_, event)| {
-                event.map_err(|column| anyhow::anyhow!("{column} cannot be read"))
-            });
-        let events = events.collect::<anyhow::Result<Vec<_>>>()?;
         let plan = platform.plan(&events);
         anyhow::ensure!(plan.unfit.is_empty(), "events that cannot be sent");
         let request = plan.requests.into_iter().next();

@@ -57,6 +57,7 @@ const ALWAYS: &[&str] = &[
     include_str!("../../sql/functions/_carve_replay.sql"),
     include_str!("../../sql/functions/_free.sql"),
     include_str!("../../sql/functions/_leave_behind.sql"),
+    include_str!("../../sql/functions/_batches_found.sql"),
     include_str!("../../sql/functions/_receipts.sql"),
     include_str!("../../sql/functions/_view_columns.sql"),
     include_str!("../../sql/functions/_key_columns.sql"),

@@ -71,12 +71,12 @@ thread_local! {
     };
 }
 
-/// So many bytes at a time: Postgres copies a value several times before it is sent, each time into
-/// memory that the system has to clear for it, unless it is small.
-const CHUNK: usize = 64 * 1024;
+/// About so many bytes in a piece: Postgres copies a value several times before it is sent, each time
+/// into memory that the system has to clear for it, unless it is small.
+const PIECE: usize = 64 * 1024;
 
-/// These events, captured between these times, in the form of a batch, of at most so many bytes, in
-/// pieces. One that is not in the outbox is left out.
+/// These events, captured between these times, in pieces of a batch with at most so many bytes of
+/// events. One that is not in the outbox is left out.
 #[pg_extern(stable, name = "_pack_batch")]
 #[expect(clippy::needless_pass_by_value, reason = "SQL arguments come by value")]
 fn pack_batch(
@@ -85,20 +85,13 @@ fn pack_batch(
     captured_to: TimestampWithTimeZone,
     room: i32,
 ) -> SetOfIterator<'static, Vec<u8>> {
-    let buffer = Vec::with_capacity(1_024 * (events.len() + 1));
-    let mut batch = BatchPacker::into_buffer(buffer, usize::try_from(room).unwrap_or_default());
+    let mut batch = BatchPacker::new(PIECE, usize::try_from(room).unwrap_or_default());
     let read = each_event(&EVENTS, &events, (captured_from, captured_to), |id, row| {
         // None of the columns is null that must not be.
         batch.event(id, |packer| write(|at| row.datum(at), packer).unwrap_or(Err(TooLarge)))
     });
     read.unwrap_or_else(|error| pgrx::error!("events could not be read: {error}"));
-    let batch = batch.into_bytes();
-    let mut at = 0;
-    SetOfIterator::new(std::iter::from_fn(move || {
-        let piece = &batch[at..batch.len().min(at + CHUNK)];
-        at += piece.len();
-        (!piece.is_empty()).then(|| piece.to_vec())
-    }))
+    SetOfIterator::new(batch.into_pieces())
 }
 
 /// A text where it lies; a long one is fetched into the memory of the call.

@@ -418,40 +418,33 @@ impl Queue {
         const SQL: &str = "select capi.claimed_events($1, $2, $3)";
         let room = i32::try_from(BATCH_BYTES).unwrap_or(i32::MAX);
         let arguments: [&(dyn ToSql + Sync); 3] = [&claim.batch, &claim.token, &room];
-        let packed = within(CALL, self.pieces(CALL, SQL, &arguments)).await?;
-        if packed.is_empty() {
-            return Ok(ClaimedEvents::default());
-        }
-        let (events, cut) = packed::unpack_batch(packed).ok_or(QueueError::Form { call: CALL })?;
-        let events = events.into_iter().map(|(id, event)| ClaimedEvent { id, event });
-        let mut events: Vec<ClaimedEvent> = events.collect();
-        // Of a batch from several partitions they may come in another order.
-        events.sort_unstable_by_key(|event| event.id);
-        Ok(ClaimedEvents { events, cut })
-    }
-
-    /// The pieces of a value one behind the other; none of them is kept.
-    async fn pieces(
-        &self,
-        call: &'static str,
-        statement: &str,
-        arguments: &[&(dyn ToSql + Sync)],
-    ) -> Result<Bytes, QueueError> {
-        let client = self.pool.get().await.map_err(QueueError::of_pool)?;
-        let read = async {
-            let statement = client.prepare_cached(statement).await?;
-            let mut rows = pin!(client.query_raw(&statement, arguments.iter().copied()).await?);
-            let mut whole = Vec::new();
-            while let Some(row) = rows.try_next().await? {
-                whole.extend_from_slice(row.try_get(0)?);
+        within(CALL, async {
+            let client = self.pool.get().await.map_err(QueueError::of_pool)?;
+            let read = async {
+                let of_call = |error| QueueError::of_call(CALL, error);
+                let statement = client.prepare_cached(SQL).await.map_err(of_call)?;
+                let rows = client.query_raw(&statement, arguments).await.map_err(of_call)?;
+                let mut rows = pin!(rows);
+                let mut claimed = ClaimedEvents::default();
+                while let Some(row) = rows.try_next().await.map_err(of_call)? {
+                    let piece: &[u8] = column(&row, CALL, "claimed_events")?;
+                    let piece = packed::unpack_piece(Bytes::copy_from_slice(piece));
+                    let (events, cut) = piece.ok_or(QueueError::Form { call: CALL })?;
+                    let events = events.into_iter().map(|(id, event)| ClaimedEvent { id, event });
+                    claimed.events.extend(events);
+                    claimed.cut |= cut;
+                }
+                // Those of several partitions may come in another order.
+                claimed.events.sort_unstable_by_key(|event| event.id);
+                Ok(claimed)
+            };
+            let read = read.await;
+            if read.is_err() {
+                drop(Object::take(client));
             }
-            Ok(Bytes::from(whole))
-        };
-        let read: Result<Bytes, tokio_postgres::Error> = read.await;
-        read.map_err(|error| {
-            drop(Object::take(client));
-            QueueError::of_call(call, error)
+            read
         })
+        .await
     }
 
     /// Records what became of a claimed batch; false when the lease is lost.

@@ -210,6 +210,10 @@ begin
             last_xid = c.last_xid, last_id = c.last_id,
             unread_since = c.unread_since, older_id = c.older_id
         where u.destination = p_destination and u.step = c.step;
+        if not found then
+            raise exception 'the cursor of destination % was changed under its lock', p_destination
+                using errcode = 'object_in_use', hint = 'Each destination has one row in capi.cursor.';
+        end if;
         c.step := c.step + 1;
 
         if ids is not null then

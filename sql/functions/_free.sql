@@ -13,6 +13,7 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 begin
     select b.waiting < 16 and b.accepted < 256,
@@ -27,12 +28,13 @@ begin
             count(*) filter (where x.ticket is null and x.replay is not null) as replayed,
             min(case x.state when 'ready' then x.due_at else x.lease_until end) as due
         from capi.batch x
-        where x.destination = p_destination
-            -- Not from the beginning: there lie the dead rows, as long as a snapshot is held anywhere.
-            and x.batch >= (
+        -- Not from the beginning: there lie the dead rows, as long as a snapshot is held anywhere. By
+        -- both columns at once, which is where the index then starts.
+        where (x.destination, x.batch) >= (p_destination, (
                 select c.first_batch from capi.cursor c where c.destination = p_destination
                 order by c.step desc limit 1
-            )
+            ))
+            and x.destination <= p_destination
     ) b;
 end
 $$;

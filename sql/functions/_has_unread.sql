@@ -6,11 +6,15 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 declare
     c capi.cursor;
 begin
-    select * into strict c from capi.cursor x where x.destination = p_destination order by x.step desc limit 1;
+    select * into c from capi.cursor x where x.destination = p_destination order by x.step desc limit 1;
+    if not found then
+        return false;       -- dropped
+    end if;
     return c.to_snapshot is not null
         or c.older_id is not null
         or exists (select from capi.route r where r.destination = p_destination and r.past_id is not null)

@@ -6,6 +6,7 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 begin
     return (select i.adopted_era is not distinct from capi._era(i.generation)
@@ -18,6 +19,6 @@ begin
             where greatest(pg_snapshot_xmax(c.from_snapshot), pg_snapshot_xmax(c.to_snapshot))
                 > pg_snapshot_xmax(pg_current_snapshot())
         )
-    from capi.installation i);
+    from capi.installation i where i.only_row);
 end
 $$;

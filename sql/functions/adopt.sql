@@ -31,7 +31,8 @@ begin
     -- The new era is read from its first transaction, older ones by id, without what is settled.
     update capi.cursor
     set era = here, from_snapshot = '3:3:', from_xid = '0', from_taken_at = '-infinity',
-        to_snapshot = null, to_xid = null, to_taken_at = null, last_xid = '0', last_id = 0, unread_since = '-infinity', older_id = 0;
+        to_snapshot = null, to_xid = null, to_taken_at = null, last_xid = '0', last_id = 0, unread_since = '-infinity', older_id = 0,
+        first_batch = 0, first_as_of = 0;
     update capi.route set past = null, past_until = null, past_id = null where past is not null;
     perform capi._forget_plans();
     notify capi;

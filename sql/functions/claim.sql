@@ -50,11 +50,11 @@ begin
 
     loop
         select * into b from capi.batch x
-        where x.destination = p_destination
-            and x.batch >= (
+        where (x.destination, x.batch) >= (p_destination, (
                 select c.first_batch from capi.cursor c where c.destination = p_destination
                 order by c.step desc limit 1
-            )
+            ))
+            and x.destination <= p_destination
             and (x.state = 'ready' and x.due_at <= clock_timestamp()
                 or x.state = 'leased' and x.lease_until < clock_timestamp())
         order by x.due_at, x.batch

@@ -16,13 +16,14 @@ begin
     if not pg_try_advisory_xact_lock(capi._bell_key(), 4) then
         return jsonb_build_object('skipped', 'another session is at it', 'more', false);
     end if;
-    foreach task in array array['outbox', 'attempt', 'receipt', 'default', 'retention', 'errors', 'sweep'] loop
+    foreach task in array array['batches', 'outbox', 'attempt', 'receipt', 'default', 'retention', 'errors', 'sweep'] loop
         started := clock_timestamp();
         done := null;
         problem := null;
         -- One that fails does not keep the others from their work.
         begin
             case task
+                when 'batches' then done := capi._batches_found();
                 when 'default' then done := capi._default_step();
                 when 'retention' then done := capi._retain_step();
                 when 'errors' then done := capi._age_out();

@@ -11,8 +11,8 @@
 //! node    kind (1 byte), then by kind: null 0, false 1, true 2 nothing; number 3 and text 4 a text;
 //!         list 5 and object 6 the length of what follows (4), then the nodes; in an object each
 //!         behind its key, a text
-//! batch   whether there are more, for which there was no room (1 byte) · each event behind its id (8)
-//!         and its length (4), which is 0 where it could not be packed
+//! piece   of a batch: 1 where there was no room for the next event, else 0 (1 byte) · events, each
+//!         behind its id (8) and its length (4), which is 0 where it could not be packed
 //! ```
 
 use bytes::{Buf as _, Bytes};
@@ -202,21 +202,21 @@ impl Packer {
     }
 }
 
-/// Writes the events of a batch.
+/// Writes the events of a batch in pieces.
 #[derive(Debug)]
 pub struct BatchPacker {
-    bytes: Vec<u8>,
-    /// Where the batch begins.
-    start: usize,
+    pieces: Vec<Vec<u8>>,
+    /// How long a piece becomes before the next one begins.
+    piece: usize,
+    /// How many bytes of events are in all pieces, and may be.
+    size: usize,
     room: usize,
 }
 
 impl BatchPacker {
-    /// Writes behind what the buffer holds, at most so many bytes.
-    pub fn into_buffer(mut buffer: Vec<u8>, room: usize) -> Self {
-        let start = buffer.len();
-        buffer.push(0);
-        Self { bytes: buffer, start, room }
+    /// Writes pieces of about `piece` bytes, with at most `room` bytes of events in them all.
+    pub fn new(piece: usize, room: usize) -> Self {
+        Self { pieces: Vec::new(), piece, size: 0, room }
     }
 
     /// Adds the event that `write` writes; false when there is no room for it and the batch is cut
@@ -227,39 +227,52 @@ impl BatchPacker {
         id: i64,
         write: impl FnOnce(&mut Packer) -> Result<(), TooLarge>,
     ) -> bool {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&id.to_le_bytes());
-        self.bytes.extend_from_slice(&[0; 4]);
-        let begins = self.bytes.len();
-        let mut packer = Packer::into_buffer(std::mem::take(&mut self.bytes));
-        let written = write(&mut packer);
-        self.bytes = packer.into_bytes();
-        match u32::try_from(self.bytes.len() - begins) {
-            Ok(length) if written.is_ok() => {
-                self.bytes[begins - 4..begins].copy_from_slice(&length.to_le_bytes());
+        let mut piece = match self.pieces.pop() {
+            Some(piece) if piece.len() <= self.piece => piece,
+            full => {
+                self.pieces.extend(full);
+                let mut piece = Vec::with_capacity(self.piece + self.piece / 16);
+                piece.push(0);
+                piece
             }
-            _ => self.bytes.truncate(begins),
+        };
+        let at = piece.len();
+        piece.extend_from_slice(&id.to_le_bytes());
+        piece.extend_from_slice(&[0; 4]);
+        let begins = piece.len();
+        let mut packer = Packer::into_buffer(piece);
+        let written = write(&mut packer);
+        let mut piece = packer.into_bytes();
+        match u32::try_from(piece.len() - begins) {
+            Ok(length) if written.is_ok() => {
+                piece[begins - 4..begins].copy_from_slice(&length.to_le_bytes());
+            }
+            _ => piece.truncate(begins),
         }
-        let has_room = at == self.start + 1 || self.bytes.len() - self.start <= self.room;
-        if !has_room {
-            self.bytes.truncate(at);
-            self.bytes[self.start] = 1;
+        let length = piece.len() - at;
+        let has_room = self.size == 0 || length <= self.room.saturating_sub(self.size);
+        if has_room {
+            self.size += length;
+        } else {
+            piece.truncate(at);
+            piece[0] = 1;
         }
+        self.pieces.push(piece);
         has_room
     }
 
     /// What was written.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_pieces(self) -> Vec<Vec<u8>> {
+        self.pieces
     }
 }
 
 /// An event of a batch by its id, or the column of it that cannot be read.
 pub type Unpacked = (i64, Result<Event, &'static str>);
 
-/// Reads a batch: its events, each as by [`unpack`], and whether there are more. None where the bytes
-/// are no batch. The events keep these bytes and copy little of them.
-pub fn unpack_batch(mut bytes: Bytes) -> Option<(Vec<Unpacked>, bool)> {
+/// Reads a piece of a batch: its events, each as by [`unpack`], and whether the batch is cut short. None
+/// where the bytes are no such piece. The events keep these bytes and copy little of them.
+pub fn unpack_piece(mut bytes: Bytes) -> Option<(Vec<Unpacked>, bool)> {
     let cut = match bytes.try_get_u8().ok()? {
         0 => false,
         1 => true,
@@ -579,32 +592,44 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_read_as_it_was_written() {
-        let mut batch = BatchPacker::into_buffer(b"before".to_vec(), usize::MAX);
+    fn a_piece_is_read_as_it_was_written() {
+        let mut batch = BatchPacker::new(1 << 20, usize::MAX);
         assert!(batch.event(42, |packer| packer.event(&event())));
         assert!(batch.event(43, |packer| packer.event(&event()).and(Err(TooLarge))));
         assert!(batch.event(44, |packer| packer.event(&event())));
-        let bytes = Bytes::from(batch.into_bytes()).split_off("before".len());
+        let bytes = Bytes::from(batch.into_pieces().remove(0));
         let expected = vec![(42, Ok(event())), (43, Err("packed")), (44, Ok(event()))];
-        assert_eq!(unpack_batch(bytes.clone()), Some((expected, false)));
+        assert_eq!(unpack_piece(bytes.clone()), Some((expected, false)));
         for length in 0..bytes.len() {
-            // Cut within an event it is no batch.
-            let read = unpack_batch(bytes.slice(..length));
+            // Cut within an event it is no piece.
+            let read = unpack_piece(bytes.slice(..length));
             let events = read.map(|(events, cut)| (events.len(), cut));
             assert!(events.is_none_or(|(count, cut)| count < 3 && !cut), "{length}");
         }
-        assert_eq!(unpack_batch(Bytes::from_static(b"\x02")), None);
+        assert_eq!(unpack_piece(Bytes::from_static(b"\x02")), None);
     }
 
     #[test]
-    fn a_batch_ends_where_there_is_no_room_but_never_before_its_first_event() {
-        let size = packed(&event()).len();
-        for (room, taken) in [(0, 1), (1 + 12 + size, 1), (1 + 2 * (12 + size), 2)] {
-            let mut batch = BatchPacker::into_buffer(Vec::new(), room);
-            let count = (0..3).take_while(|id| batch.event(*id, |p| p.event(&event()))).count();
-            let (events, cut) = unpack_batch(batch.into_bytes().into()).expect("a batch");
-            assert_eq!((count, events.len(), cut), (taken, taken, true), "{room}");
-        }
+    fn a_batch_is_cut_between_events() {
+        let size = 12 + packed(&event()).len();
+        let write = |mut batch: BatchPacker| {
+            let count = (0..4).take_while(|id| batch.event(*id, |p| p.event(&event()))).count();
+            let pieces = batch.into_pieces().into_iter().map(|piece| {
+                let (events, cut) = unpack_piece(piece.into()).expect("a piece");
+                assert!(events.iter().all(|(_, read)| read.as_ref() == Ok(&event())));
+                (events.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), cut)
+            });
+            (count, pieces.collect::<Vec<_>>())
+        };
+        let all = vec![0, 1, 2, 3];
+        assert_eq!(write(BatchPacker::new(10 * size, 4 * size)), (4, vec![(all, false)]));
+        let two = vec![(vec![0, 1], false), (vec![2, 3], false)];
+        assert_eq!(write(BatchPacker::new(size + 2, 4 * size)), (4, two));
+        // The first one has room whatever its size.
+        assert_eq!(write(BatchPacker::new(10 * size, 0)), (1, vec![(vec![0], true)]));
+        assert_eq!(write(BatchPacker::new(10 * size, 3 * size)), (3, vec![(vec![0, 1, 2], true)]));
+        let cut = vec![(vec![0], false), (vec![1], false), (vec![], true)];
+        assert_eq!(write(BatchPacker::new(size, 2 * size)), (2, cut));
     }
 
     #[test]
