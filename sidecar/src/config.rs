@@ -42,6 +42,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("safety_poll", "seconds between polls while asleep [6]"),
     ("listen", "address and port of /healthz, /readyz and /metrics [none]"),
     ("look_every", "seconds between looks at backlog, expiry and alerts [60]"),
+    ("maintain_every", "seconds between maintenances: partitions, retention, sweep [600]"),
     ("alert_webhook", "name of the credential that holds the alerts' URL [none]"),
     ("alert_format", "slack or json [slack]"),
     ("alert_backlog", "minutes that an event may wait before an alert [15]"),
