@@ -69,10 +69,14 @@ async fn a_block_is_told_once_by_two_sidecars_over_a_restart_and_its_end_too() {
     let shop = sending_shop(&platform).await;
     let receiver = Receiver::start().await;
     let c = customer(&shop).await;
-    buy_many(&shop, c, 5).await;
-    platform.fault(json!({"kind": "expired_token"})).await;
     let first = telling(&shop, &receiver, &[]);
     let second = telling(&shop, &receiver, &[]);
+    // Both know the destination before it is blocked: who learns of it afterwards tries it once more.
+    for sidecar in [&first, &second] {
+        sidecar.until_logged("sending").await;
+    }
+    platform.fault(json!({"kind": "expired_token"})).await;
+    buy_many(&shop, c, 5).await;
     receiver.until_told("raised blocked meta-eu 190/463").await;
     until_noted(&shop, "190/463").await;
     first.kill().await;
