@@ -2,7 +2,7 @@
 # their own set-up, as often as you like.
 # setup.sh is a script of bash.
 SHELL := bash
-.PHONY: help demo demo-stop test fuzz torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture bench-delivery
+.PHONY: help demo demo-stop test fuzz torture fault-table fault-matrix lint fmt install bench-digest bench-first-capture bench-capture bench-delivery bench-versions
 
 help:
 	@echo "make demo         place orders, deliver them to a local stand-in for Meta, show the outcome"
@@ -10,7 +10,7 @@ help:
 	@echo "make demo KEEP=1  the same, and leave everything running"
 	@echo "make demo-stop    stop what KEEP=1 left running"
 	@echo "make test         set up and run every check and test"
-	@echo "make fuzz SECONDS=60      every parser with new random values, so long each"
+	@echo "make fuzz SECONDS=60 SEED=42   every parser with new random values, changes of the schema and hostile arguments, so long each"
 	@echo "make torture SECONDS=600 SEED=42   random transactions and kills for so long; both may be left out"
 	@echo "make fault-table  measure what each fault of the capture costs a commit, into docs/faults.md"
 	@echo "make fault-matrix MINUTES=5   break the delivery at every step, into docs/fault-matrix.md; minutes of outage"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
 	@echo "make bench-capture        what capture costs the checkout, against triggers written by hand"
 	@echo "make bench-delivery       speed and cost of delivery, against other queues and the limit; QUICK=1 in minutes"
+	@echo "make bench-versions BASE=<commit>   capture and delivery against those of another commit, taking turns"
 	@echo "make install      build the extension and install it into the Postgres of pg_config"
 
 demo:
@@ -31,8 +32,11 @@ test:
 	@scripts/test.sh
 
 fuzz:
-	@FUZZ_SECONDS=$(or $(SECONDS),60) cargo test -q -p capi-core --release --test fuzz
+	@FUZZ_SECONDS=$(or $(SECONDS),60) cargo test -q -p capi-core --release --test fuzz --test hostile_answers
 	@cargo test -q -p capi-core --test properties --test traps --test meta_orders
+	@PROPTEST_CASES=2000 cargo test -q -p capi-sidecar --test hostile_outside
+	@. scripts/setup.sh && setup_machine && install_extension && CAPI_SEARCH_SECONDS=$(or $(SECONDS),60) CAPI_SEARCH_SEED=$(SEED) \
+		cargo test -q -p capi-tests --test main -- schema_changes:: hostile_arguments:: --nocapture --test-threads=1
 
 torture:
 	@. scripts/setup.sh && setup_machine && install_extension && CAPI_TORTURE_SECONDS=$(SECONDS) CAPI_TORTURE_SEED=$(SEED) \
@@ -66,3 +70,6 @@ bench-capture:
 
 bench-delivery:
 	@bench/delivery.sh
+
+bench-versions:
+	@BASE=$(BASE) PAIRS=$(PAIRS) bench/versions.sh

@@ -258,11 +258,11 @@ def bell(options):
         "select capi.resume('meta-eu')")
     commits = Commits(options.folder, 64, 30 if options.quick else 400)
     environment = os.environ | {
-        "META_TOKEN": "token", "CAPI_INSTANCE": "shop", "CAPI_LOG": "warn",
+        "META_TOKEN": "token", "CAPI_CREDENTIALS": "META_TOKEN", "CAPI_ENDPOINTS": "127.0.0.1:8797", "CAPI_INSTANCE": "shop", "CAPI_LOG": "warn",
         "CAPI_DATABASE_URL": f"host={options.folder} port={os.environ['PGPORT']} user=sidecar dbname=shop",
     }
-    fake = subprocess.Popen(
-        [options.capi, "fake", "--listen", "127.0.0.1:8797", "--token-env", "META_TOKEN", "--pixel", "1234567890"],
+    standin = subprocess.Popen(
+        [options.standin, "--listen", "127.0.0.1:8797", "--token-env", "META_TOKEN", "--pixel", "1234567890"],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
 
@@ -309,8 +309,8 @@ def bell(options):
     try:
         found = interleaved(MODES, options.rounds, measure)
     finally:
-        fake.terminate()
-        fake.wait()
+        standin.terminate()
+        standin.wait()
     return {
         "clients": 64, "commit_delay_us": 1000, "orders_per_run": commits.clients * commits.each, "modes": MODES,
         "runs": found,
@@ -472,6 +472,7 @@ def main():
     options.add_argument("--rows", default=",".join(PARTS))
     options.add_argument("--quick", action="store_true")
     options.add_argument("--capi", required=True)
+    options.add_argument("--standin", required=True)
     options.add_argument("--folder", required=True)
     options.add_argument("--shop-orders", type=int, default=600)
     options = options.parse_args()

@@ -11,6 +11,7 @@
 ORDERS=600
 start_cluster "shared_buffers = 1GB" "max_wal_size = 30GB" "checkpoint_timeout = 1d" "max_connections = 150"
 build_sidecar
+build_standin
 say "measuring"
 python3 bench/capture.py --rounds "${ROUNDS:-7}" --rows "${ROWS:-commit,bell,copy,first,instructions}" ${QUICK:+--quick} \
-    --capi "$CAPI_BIN" --folder "$BENCH" --shop-orders "$ORDERS"
+    --capi "$CAPI_BIN" --standin "$STANDIN_BIN" --folder "$BENCH" --shop-orders "$ORDERS"

@@ -6,6 +6,7 @@
 # A folder that user postgres can enter, which a checkout below a home directory may not be.
 BENCH=${BENCH_DIR:-/var/tmp/pg_capi-bench.$(id -u)}
 ORDERS=${ORDERS:-1500}
+PORT=${BENCH_PORT:-54339}
 
 stop_cluster() {
     if [ -f "$BENCH/data/postmaster.pid" ]; then
@@ -48,7 +49,7 @@ start_cluster() {
     if [ "$(id -u)" = 0 ]; then chown postgres "$BENCH"; fi
     quietly as_postgres "$BENCH$PG_BIN/initdb" -D "$BENCH/data" -A trust -U postgres -E UTF8 --locale=C.UTF-8
     as_postgres tee -a "$BENCH/data/postgresql.conf" >/dev/null <<CONF
-port = 54339
+port = $PORT
 unix_socket_directories = '$BENCH'
 listen_addresses = ''
 autovacuum = off
@@ -57,7 +58,7 @@ jit = off
 $(printf '%s\n' "$@")
 CONF
     quietly as_postgres "$BENCH$PG_BIN/pg_ctl" -D "$BENCH/data" -l "$BENCH/postgres.log" -w start
-    export PGHOST=$BENCH PGPORT=54339 PGUSER=postgres PATH="$BENCH$PG_BIN:$PATH"
+    export PGHOST=$BENCH PGPORT=$PORT PGUSER=postgres PATH="$BENCH$PG_BIN:$PATH"
     export PSQLRC=/dev/null
 }
 

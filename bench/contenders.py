@@ -125,7 +125,8 @@ class Capi(Contender):
 
     def environment(self):
         return os.environ | {
-            "META_TOKEN": "token", "CAPI_INSTANCE": self.database, "CAPI_LOG": "warn",
+            "META_TOKEN": "token", "CAPI_CREDENTIALS": "META_TOKEN",
+            "CAPI_ENDPOINTS": f"127.0.0.1:{self.options.port}", "CAPI_INSTANCE": self.database, "CAPI_LOG": "warn",
             "CAPI_DATABASE_URL": self.dsn.replace("user=postgres", "user=sidecar"),
             "CAPI_CONCURRENCY": str(CONCURRENCY),
         }

@@ -55,9 +55,9 @@ declare
 begin
     for t in 0..events / per_transaction - 1 loop
         first := t * per_transaction % of;
-        insert into capi.outbox (captured_at, era, source, version, rules, key, event_name, event_id,
+        insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
             event_time, action_source, value, currency, refused, identity, facts, dropped)
-        select clock_timestamp(), capi._era(0), source, version, rules, key, event_name, event_id,
+        select nextval('capi.event'), clock_timestamp(), capi._era(0), source, version, rules, key, event_name, event_id,
             event_time, action_source, value, currency, refused, identity, facts, dropped
         from bench.captured
         where n > first and n <= first + per_transaction;
@@ -89,9 +89,9 @@ begin
     end loop;
     for t in 0..events / 10000 - 1 loop
         with e as (
-            insert into capi.outbox (captured_at, era, source, version, rules, key, event_name, event_id,
+            insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
                 event_time, action_source, value, currency, refused, identity, facts, dropped)
-            select start + step * (t * 10000 + i), capi._era(0), c.source, c.version, c.rules, 'h' || t * 10000 + i,
+            select nextval('capi.event'), start + step * (t * 10000 + i), capi._era(0), c.source, c.version, c.rules, 'h' || t * 10000 + i,
                 c.event_name, 'history-' || t * 10000 + i, start + step * (t * 10000 + i), c.action_source, c.value,
                 c.currency, c.refused, c.identity, c.facts, c.dropped
             from generate_series(1, 10000) i join bench.captured c on c.n = 1 + (t * 10000 + i) % of

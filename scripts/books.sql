@@ -31,7 +31,7 @@ delivery as (
         count(*) filter (where status = 'refused') as refused
     from capi.delivery where event_name = 'Purchase' group by 1
 ),
-fake as (
+received_sums as (
     select currency, count(*) as n, coalesce(sum(value), 0) as value from received
     where event_name = 'Purchase' group by 1
 )
@@ -43,7 +43,7 @@ select currency, s.n as shop, s.value as shop_value, o.n as outbox, o.value as o
 from shop s
 full join outbox o using (currency)
 full join delivery d using (currency)
-full join fake f using (currency);
+full join received_sums f using (currency);
 
 -- Decided enquiries are conversions too; they carry no money.
 create temp table leads as

@@ -13,7 +13,7 @@ KEEP=${KEEP:-}
 PLATFORMS=${PLATFORMS:-}
 HERE=${DEMO_DIR:-$ROOT/.demo}
 PORT=${DEMO_PORT:-54329}
-FAKE=127.0.0.1:${DEMO_FAKE_PORT:-8790}
+STANDIN=127.0.0.1:${DEMO_STANDIN_PORT:-8790}
 
 # The postgres user must reach the folder; below a private home directory it cannot.
 place_folder() {
@@ -31,7 +31,7 @@ place_folder() {
 
 stop_all() {
     local name pid
-    for name in sidecar fake; do
+    for name in sidecar standin; do
         if [ -f "$HERE/$name.pid" ]; then
             pid=$(cat "$HERE/$name.pid")
             # The number may be another program's by now.
@@ -72,9 +72,11 @@ stop_all
 trap 'stop_all' EXIT
 if [ "${1:-}" = --installed ]; then
     CAPI_BIN=${CARGO_TARGET_DIR:-$ROOT/target}/release/capi
+    STANDIN_BIN=${CARGO_TARGET_DIR:-$ROOT/target}/release/capi-standin
 else
     install_extension
     build_sidecar
+    build_standin
 fi
 
 say "starting a private Postgres $PG_MAJOR in ${HERE#"$ROOT"/}"
@@ -100,11 +102,11 @@ else
     export META_TOKEN=demo-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
     options=(--token-env META_TOKEN)
 fi
-nohup "$CAPI_BIN" fake --listen "$FAKE" --pixel 1234567890 "${options[@]}" >"$HERE/fake.log" 2>&1 </dev/null &
-echo $! >"$HERE/fake.pid"
-until_true 20 "the stand-in listens" grep '^listening on ' "$HERE/fake.log"
-FAKE=$(sed -n 's|^listening on http://||p' "$HERE/fake.log")
-say "the stand-in for ${CHOSEN:-Meta} listens on $FAKE"
+nohup "$STANDIN_BIN" --listen "$STANDIN" --pixel 1234567890 "${options[@]}" >"$HERE/standin.log" 2>&1 </dev/null &
+echo $! >"$HERE/standin.pid"
+until_true 20 "the stand-in listens" grep '^listening on ' "$HERE/standin.log"
+STANDIN=$(sed -n 's|^listening on http://||p' "$HERE/standin.log")
+say "the stand-in for ${CHOSEN:-Meta} listens on $STANDIN"
 
 say "the extension, destinations, and tracking of two views"
 sql >/dev/null <<'SQL'
@@ -119,7 +121,7 @@ if [ -n "$CHOSEN" ]; then
 else
     sql >/dev/null <<SQL
 select capi.create_destination('meta-eu', platform => 'meta', credential => 'META_TOKEN',
-    settings => '{"pixel_id": "1234567890", "endpoint": "http://$FAKE"}');
+    settings => '{"pixel_id": "1234567890", "endpoint": "http://$STANDIN"}');
 select capi.track('shop.orders', conversions => 'shop.purchases', destinations => '{meta-eu}');
 select capi.track('shop.enquiries', conversions => 'shop.leads', destinations => '{meta-eu}');
 select capi.resume('meta-eu');
@@ -128,6 +130,9 @@ fi
 
 say "the sidecar"
 export CAPI_DATABASE_URL="host=$HERE port=$PORT user=demo_sidecar dbname=shop" CAPI_INSTANCE=demo
+# Which variables are credentials, and that they may go to the stand-in.
+export CAPI_CREDENTIALS=META_TOKEN CAPI_ENDPOINTS=$STANDIN
+[ -z "$CHOSEN" ] || CAPI_CREDENTIALS=$(credential_names)
 "$CAPI_BIN" check
 nohup "$CAPI_BIN" run >"$HERE/sidecar.log" 2>&1 </dev/null &
 echo $! >"$HERE/sidecar.pid"
@@ -157,7 +162,7 @@ sql -P pager=off -P border=2 -c "
     select source, event_name, status, reason, count(*), count(*) filter (where possible_duplicate) as possible_doubles
     from capi.delivery group by 1, 2, 3, 4 order by 1, 2, 3, 4"
 say "one request body, as the stand-in received it"
-request=$(curl -sf "http://$FAKE/_fake/events?limit=1")
+request=$(curl -sf "http://$STANDIN/_standin/events?limit=1")
 sql -At -v request="$request" <<'SQL'
 select jsonb_pretty(:'request'::jsonb -> 'events' -> 0 -> 'event');
 SQL
@@ -166,8 +171,8 @@ if [ -n "$CHOSEN" ]; then
     show_platforms
 else
     say "the books"
-    curl -sf "http://$FAKE/_fake/events?limit=200000" >"$HERE/received.json"
-    curl -sf "http://$FAKE/_fake/summary" >"$HERE/summary.json"
+    curl -sf "http://$STANDIN/_standin/events?limit=200000" >"$HERE/received.json"
+    curl -sf "http://$STANDIN/_standin/summary" >"$HERE/summary.json"
     RECEIVED=$HERE/received.json SUMMARY=$HERE/summary.json \
         sql -P pager=off -P border=2 -f scripts/books.sql >"$HERE/books.txt"
     sed '$d' "$HERE/books.txt"
@@ -181,7 +186,7 @@ if [ -n "$KEEP" ]; then
          psql -c 'select * from capi.delivery limit 5'
          psql -c 'call shop.trade(100)'                 more orders
          CAPI_DATABASE_URL='$CAPI_DATABASE_URL' $CAPI_BIN status
-         curl -s http://$FAKE/_fake/summary
+         curl -s http://$STANDIN/_standin/summary
          tail -f $HERE/sidecar.log
          make demo-stop                                 when you are done"
 else

@@ -33,6 +33,12 @@ settings_of() {
 # Name of the variable that holds a platform's credential.
 credential_of() { echo "DEMO_$(tr '[:lower:]' '[:upper:]' <<<"$1")"; }
 
+# Names of all credentials, as CAPI_CREDENTIALS takes them.
+credential_names() {
+    local one
+    for one in $CHOSEN; do printf '%s ' "$(credential_of "$one")"; done
+}
+
 # Makes up the credentials. Google and LinkedIn take tokens that do not last, so theirs says how to get them.
 make_credentials() {
     local one secret
@@ -67,7 +73,7 @@ name_token_endpoints() {
             *) continue ;;
         esac
         variable=$(credential_of "$one")
-        export "$variable=${!variable%\}}, \"token_uri\": \"http://$FAKE$place\"}"
+        export "$variable=${!variable%\}}, \"token_uri\": \"http://$STANDIN$place\"}"
     done
 }
 
@@ -75,7 +81,7 @@ name_token_endpoints() {
 create_destinations() {
     local one endpoint names=
     for one in $CHOSEN; do
-        endpoint=http://$FAKE
+        endpoint=http://$STANDIN
         [ "$one" != webhook ] || endpoint=$endpoint/webhook/demo
         names=$names${names:+,}demo-${one//_/-}
         sql -v name="demo-${one//_/-}" -v platform="$one" -v credential="$(credential_of "$one")" \
@@ -100,7 +106,7 @@ ask_at_once() {
 # Compares the books, platform by platform; the last line has the verdict.
 show_platforms() {
     say "the books, platform by platform"
-    curl -sf "http://$FAKE/_fake/summary" >"$HERE/summary.json"
+    curl -sf "http://$STANDIN/_standin/summary" >"$HERE/summary.json"
     SUMMARY=$HERE/summary.json sql -P pager=off -P border=2 -f scripts/platforms.sql >"$HERE/books.txt"
     sed '$d' "$HERE/books.txt"
 }

@@ -42,7 +42,7 @@ from capi.attempts a join capi.destination d on d.name = a.destination cross joi
 where a.kind = 'poll' group by 1;
 
 create temp table received as
-select key as platform, (value ->> 'unique_events')::bigint as events, (value ->> 'duplicates')::bigint as doubles,
+select key as platform, (value ->> 'unique_events')::bigint as events, (value ->> 'duplicates')::bigint as duplicates,
     (value ->> 'vanished')::bigint as vanished, value -> 'values' as money
 from jsonb_each(:'summary'::jsonb -> 'platforms');
 
@@ -59,7 +59,7 @@ full join (
 ) r using (platform, currency);
 
 create temp table books as
-select d.*, coalesce(a.events, 0) as accepted, coalesce(r.events, 0) as received, coalesce(r.doubles, 0) as doubles,
+select d.*, coalesce(a.events, 0) as accepted, coalesce(r.events, 0) as received, coalesce(r.duplicates, 0) as duplicates,
     m.currencies, m.delivered as value_delivered, m.received as value_received,
     d.events = s.conversions and d.suppressed = s.refused
         and d.events = d.suppressed + d.unrouted + d.refused + d.expired + d.delivered
@@ -82,9 +82,9 @@ from money order by 1, 2
 \crosstabview
 \t on
 \a
-select format('%s: events=%s suppressed=%s unrouted=%s refused=%s expired=%s accepted=%s delivered=%s received=%s doubles=%s '
+select format('%s: events=%s suppressed=%s unrouted=%s refused=%s expired=%s accepted=%s delivered=%s received=%s duplicates=%s '
     'currencies=%s value_delivered=%s value_received=%s agree=%s',
-    platform, events, suppressed, unrouted, refused, expired, accepted, delivered, received, doubles,
+    platform, events, suppressed, unrouted, refused, expired, accepted, delivered, received, duplicates,
     coalesce(currencies, 0), coalesce(value_delivered, 0), coalesce(value_received, 0),
     case when agree then 'yes' else 'no' end)
 from books order by platform;

@@ -160,3 +160,11 @@ build_sidecar() {
     CAPI_BIN=${CARGO_TARGET_DIR:-$ROOT/target}/release/capi
     export CAPI_BIN
 }
+
+# The stand-in for the platforms, which tests and demos send to.
+build_standin() {
+    say "building the stand-in for the platforms"
+    quietly cargo build --release -p capi-standin
+    STANDIN_BIN=${CARGO_TARGET_DIR:-$ROOT/target}/release/capi-standin
+    export STANDIN_BIN
+}

@@ -7,7 +7,7 @@ python_packages pgspot
 file=$(mktemp)
 trap 'rm -f "$file"' EXIT
 bad=0
-for source in sql/types.sql sql/tables.sql sql/views/*.sql sql/functions/*.sql; do
+for source in sql/tables/*.sql sql/views/*.sql sql/functions/*/*.sql sql/extension/*.sql; do
     { echo 'create schema capi; set search_path = pg_catalog, pg_temp;'; cat "$source"; } >"$file"
     # A procedure that commits can have no search path of its own; it qualifies every name.
     "$PYTHON" -m pgspot --proc-without-search-path \

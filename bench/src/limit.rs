@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use capi_core::destination;
 use capi_core::event::packed;
+use capi_core::platform;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
+use crate::peer::{Peer, connect};
 use crate::post::{Post, body};
-use crate::{Peer, connect};
 
 /// Reads what the sidecar reads of events and as it does, in slices by id, and builds the request by
 /// the product's own code.
@@ -20,7 +20,7 @@ pub(crate) async fn outbox(peer: Peer, after: i64) -> anyhow::Result<()> {
     const SQL: &str = "select capi._pack_batch(array(select generate_series($1::bigint + 1, $1 + $2)), \
         now() - interval '2 days', now(), 2000000000)";
     slices(peer, after, SQL, |rows| {
-        let platform = destination::build("meta", &json!({"pixel_id": "1234567890"}))?;
+        let platform = platform::build("meta", &json!({"pixel_id": "1234567890"}))?;
         let mut events = Vec::new();
         for piece in rows {
             let piece = packed::unpack_piece(Bytes::copy_from_slice(piece.try_get(0)?));

@@ -6,11 +6,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use peer::Peer;
 
 mod limit;
 mod orders;
+mod peer;
 mod pgmq;
 mod pgq;
 mod post;
@@ -77,29 +78,6 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         clients: usize,
     },
-}
-
-/// What all contenders are told.
-#[derive(Args, Clone)]
-pub(crate) struct Peer {
-    /// The database, as `key=value` pairs.
-    database: String,
-    /// Where to post to.
-    url: String,
-    /// Events per request.
-    #[arg(long, default_value_t = 1_000)]
-    batch: i32,
-    /// Requests in flight.
-    #[arg(long, default_value_t = 4)]
-    concurrency: usize,
-}
-
-/// A connection that lives as long as the program.
-pub(crate) async fn connect(database: &str) -> anyhow::Result<tokio_postgres::Client> {
-    let (client, connection) =
-        tokio_postgres::connect(database, tokio_postgres::NoTls).await.context("connect")?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 #[tokio::main]

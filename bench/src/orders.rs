@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::connect;
+use crate::peer::connect;
 use crate::receiver::now_us;
 
 const ORDER: &str = "insert into shop.orders (customer_id, currency, checkout_url, total, status, paid_at, browser) \

@@ -3,8 +3,8 @@
 
 use tokio::task::JoinSet;
 
+use crate::peer::{Peer, connect};
 use crate::post::{Jsonb, Post, body};
-use crate::{Peer, connect};
 
 /// Reads, posts and deletes until the queue is empty.
 pub(crate) async fn run(peer: Peer, archive: bool) -> anyhow::Result<()> {

@@ -4,8 +4,8 @@
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
+use crate::peer::{Peer, connect};
 use crate::post::{Post, body};
-use crate::{Peer, connect};
 
 /// Works through all ticks that there are.
 pub(crate) async fn run(peer: &Peer) -> anyhow::Result<()> {

@@ -77,7 +77,7 @@ pub struct Person {
     digests: [Option<Digest>; PARTS.len()],
     /// What the member is worth.
     pub value: Option<Amount>,
-    /// Every digest of a mail address, phone or id of the row.
+    /// Every digest of an email address, phone or id of the row.
     pub known_by: Vec<Digest>,
     /// When consent was given last, where the row says so.
     pub consent_at: Option<Timestamp>,
@@ -88,7 +88,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("consent_refused", "consent is false, for all or for this platform or destination"),
     ("consent_unknown", "consent is null: nobody was asked yet"),
     ("consent_unreadable", "consent says neither yes nor no; give true, false or null"),
-    ("missing_identity", "neither mail address nor phone nor external_id was usable"),
+    ("missing_identity", "neither email address nor phone nor external_id was usable"),
     (
         "missing_value",
         "the view has a column value and the row has none; coalesce it, or leave it out",

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use crate::capture::person_in;
 use crate::identity;
 use crate::time::Timestamp;
 
@@ -59,7 +60,8 @@ pub fn browser(
     let parameters = url.map(read_parameters).unwrap_or_default();
     let mut found = Map::new();
     let mut put = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
+        // As capture would: what holds an email address is no id.
+        if let Some(value) = value.filter(|value| person_in(value).is_none()) {
             found.entry(key).or_insert(Value::String(value));
         }
     };

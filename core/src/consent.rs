@@ -45,6 +45,27 @@ pub const AD_PERSONALIZATION: &str = "ad_personalization";
 /// The fact that holds Google's kinds of consent by platform, where the row tells them apart.
 pub const FACT: &str = "consent";
 
+/// Most names of a map: more than anybody has platforms and destinations.
+pub const MOST_NAMES: usize = 100;
+
+/// Whether a platform or a destination can have this name; `capi.create_destination` takes no
+/// other. It may be one that is created later.
+fn can_be_named(name: &str) -> bool {
+    name == EVERYBODY
+        || (name.len() <= 63
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-')
+            }))
+}
+
+/// Whether a map has names that nobody can have: they say nothing, could be a person, and are not
+/// kept.
+pub fn has_other_names(value: &Value) -> bool {
+    let is_other = |name: &String| !can_be_named(&name.trim().to_lowercase());
+    value.as_object().is_some_and(|map| map.keys().any(is_other))
+}
+
 /// What a row says to each name, Google's platforms by their own; and `*`.
 type Answers<'a> = BTreeMap<String, &'a Value>;
 
@@ -130,6 +151,7 @@ impl Consent {
             }
             match answer {
                 _ if name == EVERYBODY => others = answer == Some(true),
+                _ if !can_be_named(&name) => {}
                 Some(true) => given.push(name),
                 _ => refused.push(name),
             }
@@ -225,6 +247,21 @@ mod tests {
         let one_account = of(json!({"meta-us": true})).refused();
         assert!(
             refuses(&one_account, "meta", "meta-eu") && !refuses(&one_account, "meta", "meta-us")
+        );
+    }
+
+    #[test]
+    fn names_that_nobody_can_have_are_not_kept_and_refuse_nobody_else() {
+        let of = |value| Consent::parse(&value).expect("consent");
+        let given = of(json!({"jane@example.com": true, "+4915112345678": true, "meta": true}));
+        assert_eq!(given, Consent::GivenTo(vec!["meta".into()]));
+        assert_eq!(of(json!({"jane@example.com": true})), Consent::Refused);
+        assert_eq!(of(json!({"jane@example.com": null})), Consent::Unknown);
+        assert_eq!(of(json!({"*": true, "Jane Doe": false})), Consent::Given);
+        let later = of(json!({"*": true, "meta-us.2": false}));
+        assert_eq!(later, Consent::RefusedTo(vec!["meta-us.2".into()]));
+        assert!(
+            has_other_names(&json!({"a b": true})) && !has_other_names(&json!({"Meta": 1, "*": 1}))
         );
     }
 

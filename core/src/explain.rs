@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use crate::capture::{self, Captured, Fault, NewEvent, Options, Row, capture};
 use crate::consent::refuses;
-use crate::destination::{self, Unfit};
+use crate::destination::Unfit;
 use crate::event::Event;
 use crate::field::{Class, FIELDS};
 use crate::hash::Digest;
 use crate::identity::DropReason;
+use crate::platform;
 use crate::time::Timestamp;
 
 /// What became of a field.
@@ -72,8 +73,9 @@ impl Outcome {
 /// and of every other field of which something was dropped. Consent is taken as given and a fault
 /// of the event as mended: [`outcome`] tells of those.
 pub fn fields(row: &Row, options: &Options, now: Timestamp, platform: &str) -> Vec<FieldUse> {
-    let NewEvent { event, dropped, .. } = identified(row, options, now);
     let mut uses = Vec::new();
+    // Of what is no event even then, nothing is known.
+    let Some(NewEvent { event, dropped, .. }) = identified(row, options, now) else { return uses };
     for known in FIELDS {
         let values = match known.class {
             Class::Digest => event.identity.digests(known.name, platform).len(),
@@ -128,14 +130,14 @@ fn other_form(event: &Event, row: &Row, field: &str) -> Option<String> {
 }
 
 /// The row's event with consent, and with faults of the event itself mended.
-fn identified(row: &Row, options: &Options, now: Timestamp) -> NewEvent {
+fn identified(row: &Row, options: &Options, now: Timestamp) -> Option<NewEvent> {
     let options = Options { consent_not_required: true, ..options.clone() };
     let mut row = row.clone();
     row.0.remove("consent");
     // One fault is reported at a time, so each round mends one; none comes back.
     for _ in 0..8 {
         match capture(row.clone(), &options, now) {
-            Captured::Event(event) => return *event,
+            Captured::Event(event) => return Some(*event),
             Captured::Fault(Fault { field, .. }) => {
                 let mended = match field {
                     "event_time" => Value::from(now.0),
@@ -154,7 +156,7 @@ fn identified(row: &Row, options: &Options, now: Timestamp) -> NewEvent {
             Captured::Waiting => break,
         }
     }
-    unreachable!("a row whose faults are mended is an event")
+    None
 }
 
 /// What would become of a row: on `platform`, whatever the settings of a destination; without
@@ -169,7 +171,7 @@ pub fn outcome(row: Row, options: &Options, now: Timestamp, platform: Option<&st
     };
     let sent = Outcome { status: "sent", field: None, reason: None };
     let Some(platform) = platform else { return sent };
-    if !destination::platforms().contains(&platform) {
+    if !platform::platforms().contains(&platform) {
         return Outcome::new("unrouted", "no_such_destination");
     }
     // No destination has an empty name: exceptions for single ones stay out of account.
@@ -177,11 +179,11 @@ pub fn outcome(row: Row, options: &Options, now: Timestamp, platform: Option<&st
         return Outcome::new("suppressed", "consent_refused");
     }
     let age = now.micros_since(event.event_time);
-    let limit = destination::max_age_of(platform, &event);
+    let limit = platform::max_age_of(platform, &event);
     if limit.is_some_and(|limit| age > i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)) {
         return Outcome::new("expired", "too_old");
     }
-    match destination::unfit_of(platform, &event) {
+    match platform::unfit_of(platform, &event) {
         None => sent,
         Some(Unfit::Refused(reason)) => Outcome::new("refused", &reason.0),
         Some(Unfit::Unrouted(reason)) => Outcome::new("unrouted", &reason.0),
@@ -220,7 +222,7 @@ pub fn advice(field: Option<&str>, platform: &str, reason: &str) -> Option<&'sta
         None => (field, reason),
     };
     own.or_else(|| capture::explain(field.unwrap_or_default(), reason))
-        .or_else(|| destination::explain(platform, reason))
+        .or_else(|| platform::explain(platform, reason))
 }
 
 /// What a sample of rows comes to.

@@ -136,7 +136,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         Class::Event,
         ALL,
-        "The id that the pixel sends too, unique per event name: platforms drop doubles by it.",
+        "The id that the pixel sends too, unique per event name: platforms drop duplicates by it.",
     )),
     required(field(
         "event_time",
@@ -200,7 +200,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Identifier,
         Class::Digest,
         &["meta", "google_ads", "ga4", "tiktok", "pinterest", "snapchat", "reddit", "linkedin"],
-        "Mail address.",
+        "Email address.",
     )),
     recommended(field(
         "phone",
@@ -500,7 +500,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         Class::Fact,
         META,
-        "Number of the sold item: with order_id it tells doubles of physical_store apart.",
+        "Number of the sold item: with order_id it tells duplicates of physical_store apart.",
     ),
     field(
         "store_data",
@@ -593,7 +593,9 @@ pub fn named(name: &str) -> Option<&'static Field> {
 
 /// The standard field that a mistyped name most likely means; `None` when nothing is near.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
+    // Comparing takes as long as the text; no field is near one of this length.
+    const LONGEST: usize = 200;
+    let name = Some(name).filter(|name| name.len() <= LONGEST)?.to_lowercase();
     let alias = ALIASES.iter().find(|(other, _)| *other == name).map(|(_, field)| *field);
     alias.or_else(|| {
         FIELDS
@@ -662,6 +664,13 @@ const ALIASES: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_near_no_field() {
+        assert_eq!(nearest("emial"), Some("email"));
+        // At once: the comparison is of every letter with every other.
+        assert_eq!(nearest(&"((".repeat(10_000_000)), None);
+    }
 
     #[test]
     fn names_are_unique_and_aliases_lead_to_fields() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::identity::{is_joiner, is_unseen};
+use crate::text::{is_joiner, is_unseen};
 
 /// The SHA-256 digest of one normalised identifier: 64 lower-case hex digits.
 ///
@@ -109,7 +109,7 @@ impl From<Digest> for String {
     }
 }
 
-// A digest of a mail address can be guessed by brute force, so it stays out of logs and panics.
+// A digest of an email address can be guessed by brute force, so it stays out of logs and panics.
 impl std::fmt::Debug for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Digest(..)")

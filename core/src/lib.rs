@@ -6,6 +6,9 @@
 //! crate ever holds a value that it was given: values may be personal data or secrets.
 
 #![forbid(unsafe_code)]
+// What a row, an answer or a setting can bring about is an error that names the rule. An `expect` says
+// why nobody can.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic, clippy::unreachable))]
 
 pub mod audience;
 pub mod browser;
@@ -18,7 +21,10 @@ pub mod field;
 pub mod hash;
 pub mod identity;
 pub mod money;
+mod opaque;
 pub mod pixel;
+pub mod platform;
+mod text;
 pub mod time;
 
 /// Version of the normalisation rules (`docs/identifiers.md`); stored in every outbox row.

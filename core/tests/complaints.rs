@@ -2,11 +2,10 @@
 //! list of complaints.
 
 use capi_core::capture::{Captured, Fault, NewEvent, Options, Row, capture};
-use capi_core::destination::{
-    self, Decision, Destination, Listing, Outcome, Response, Unfit, expired, explain,
-};
+use capi_core::destination::{Decision, Destination, Listing, Outcome, Response, Unfit, expired};
 use capi_core::event::Event;
 use capi_core::hash::Digest;
+use capi_core::platform::{self, explain};
 use capi_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -54,7 +53,7 @@ fn meta(settings: &Value) -> Box<dyn Destination> {
     let mut all = json!({"pixel_id": "1234567890"});
     let settings = settings.as_object().expect("an object");
     all.as_object_mut().expect("an object").extend(settings.clone());
-    destination::build("meta", &all).expect("settings")
+    platform::build("meta", &all).expect("settings")
 }
 
 fn sent(event: &Event) -> Value {

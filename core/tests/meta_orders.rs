@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture, explain};
-use capi_core::destination::{self, Request, meta};
+use capi_core::destination::Request;
 use capi_core::event::ActionSource;
 use capi_core::field::FIELDS;
+use capi_core::platform::{self, meta};
 use capi_core::time::Timestamp;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -49,7 +50,7 @@ impl Order {
     fn request(&self) -> Option<Request> {
         let mut settings = self.settings.clone();
         settings.insert("pixel_id".into(), "1234567890".into());
-        let meta = destination::build("meta", &Value::Object(settings)).expect("settings");
+        let meta = platform::build("meta", &Value::Object(settings)).expect("settings");
         let event = self.captured()?.event;
         meta.plan(&[event]).requests.pop()
     }

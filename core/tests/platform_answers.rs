@@ -1,12 +1,13 @@
 //! Recorded answers of every platform but Meta, whose tests stand beside its code: what each file of
-//! `answers/{platform}/` means, and that nothing of an answer's text is kept.
+//! `core/src/platform/{platform}/answers/` means, and that nothing of an answer's text is kept.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use capi_core::destination::{self, Decision, Outcome, Response, Ticket};
+use capi_core::destination::{Decision, Outcome, Response, Ticket};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
+use capi_core::platform;
 use capi_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -111,6 +112,7 @@ fn in_words(decision: &Decision) -> String {
         Decision::Wait { reason, after } => format!("wait {reason} {}", after.as_secs()),
         Decision::Split { reason } => format!("split {reason}"),
         Decision::Blocked { reason } => format!("blocked {reason}"),
+        Decision::Unclear { reason } => format!("unclear {reason}"),
     }
 }
 
@@ -128,15 +130,19 @@ fn reasons(decision: &Decision) -> Vec<String> {
         Decision::Retry { reason, .. }
         | Decision::Wait { reason, .. }
         | Decision::Split { reason }
+        | Decision::Unclear { reason }
         | Decision::Blocked { reason } => vec![reason.0.clone()],
     }
 }
 
 #[test]
 fn recorded_answers_mean_what_their_files_say() {
-    for platform in destination::platforms().into_iter().filter(|platform| *platform != "meta") {
-        let built = destination::build(platform, &settings(platform)).expect("settings");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers").join(platform);
+    for platform in platform::platforms().into_iter().filter(|platform| *platform != "meta") {
+        let built = platform::build(platform, &settings(platform)).expect("settings");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src/platform")
+            .join(platform)
+            .join("answers");
         let mut names = Vec::new();
         for file in fs::read_dir(folder).expect(platform) {
             let path = file.expect("a file").path();
@@ -170,10 +176,10 @@ fn recorded_answers_mean_what_their_files_say() {
                 assert_eq!(built.is_about_credential(&reason.0), of_token, "{name}: {reason}");
             }
             for reason in reasons(&verdict.decision) {
-                let text = destination::explain(platform, &reason);
+                let text = platform::explain(platform, &reason);
                 assert!(text.is_some_and(|text| text.len() > 20), "{name}: {reason} has no text");
             }
-            // Where an answer may quote what was sent, the files have a mail address or this word.
+            // Where an answer may quote what was sent, the files have an email address or this word.
             let kept = format!("{} {:?}", verdict.summary, verdict.decision);
             assert!(!kept.contains("jane") && !kept.contains("quoted"), "{name} {kept}");
             names.push(path.file_stem().expect("a name").to_string_lossy().into_owned());
@@ -186,7 +192,7 @@ fn recorded_answers_mean_what_their_files_say() {
 
 #[test]
 fn every_reason_for_not_sending_has_a_sentence() {
-    for platform in destination::platforms() {
+    for platform in platform::platforms() {
         for reason in [
             "no_refunds",
             "no_limited_use",
@@ -203,8 +209,8 @@ fn every_reason_for_not_sending_has_a_sentence() {
             "missing_value",
             "missing_currency",
         ] {
-            assert!(destination::explain(platform, reason).is_some(), "{platform}: {reason}");
+            assert!(platform::explain(platform, reason).is_some(), "{platform}: {reason}");
         }
-        assert_eq!(destination::explain(platform, "nonsense"), None);
+        assert_eq!(platform::explain(platform, "nonsense"), None);
     }
 }

@@ -10,11 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use capi_core::capture::{Captured, Options, Row, capture};
-use capi_core::destination::{self, Destination, Unfit};
+use capi_core::destination::{Destination, Unfit};
 use capi_core::event::Event;
 use capi_core::field::{Class, FIELDS};
 use capi_core::identity::rules::{FieldValue, normalize_field};
 use capi_core::identity::{self, Context, Identifier, PLATFORMS};
+use capi_core::platform;
 use capi_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -59,11 +60,11 @@ fn settings(platform: &str) -> Value {
 }
 
 fn platforms() -> impl Iterator<Item = &'static str> {
-    destination::platforms().into_iter().filter(|platform| *platform != "meta")
+    platform::platforms().into_iter().filter(|platform| *platform != "meta")
 }
 
 fn build(platform: &str) -> Box<dyn Destination> {
-    destination::build(platform, &settings(platform)).expect("settings")
+    platform::build(platform, &settings(platform)).expect("settings")
 }
 
 #[derive(Clone)]
@@ -261,7 +262,7 @@ fn nothing_of_a_field_that_is_omitted_is_sent() {
         for platform in platforms() {
             let mut settings = settings(platform);
             settings["omit"] = json!([ip]);
-            let without = destination::build(platform, &settings).expect("settings");
+            let without = platform::build(platform, &settings).expect("settings");
             for request in without.plan(std::slice::from_ref(&event)).requests {
                 assert!(!request.body.to_string().contains(address), "{platform} {name}");
             }

@@ -1,9 +1,10 @@
 //! Settings that are none, and the requests of test modes, of every platform but Meta.
 
-use capi_core::destination::{self, CredentialSlot, Decision, Outcome, Request, Response};
+use capi_core::destination::{self, CredentialSlot, Decision, Request, Response};
 use capi_core::event::{ActionSource, Event, Facts};
 use capi_core::hash::Digest;
 use capi_core::money::{Amount, Currency};
+use capi_core::platform;
 use capi_core::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -98,7 +99,7 @@ fn purchase() -> Event {
 
 #[test]
 fn settings_that_are_none_are_refused_by_key_and_rule() {
-    for platform in destination::platforms().into_iter().filter(|platform| *platform != "meta") {
+    for platform in platform::platforms().into_iter().filter(|platform| *platform != "meta") {
         let mut all = wrong(platform);
         for (key, value) in [("s3cret/token", json!(1)), ("acces_token", json!(SECRET))] {
             let mut settings = right(platform);
@@ -112,21 +113,21 @@ fn settings_that_are_none_are_refused_by_key_and_rule() {
         }
         all.push((json!([]), "settings"));
         for (settings, key) in all {
-            let error = destination::build(platform, &settings).err();
+            let error = platform::build(platform, &settings).err();
             let error = error.unwrap_or_else(|| panic!("{platform} {settings}")).to_string();
             assert!(error.starts_with(&format!("setting {key}: ")), "{platform}: {error}");
             assert!(!error.contains("s3cret"), "{platform}: {error}");
         }
         let mut local = right(platform);
         local["endpoint"] = "http://127.0.0.1:8080/x".into();
-        let built = destination::build(platform, &local).expect("loopback is an endpoint");
+        let built = platform::build(platform, &local).expect("loopback is an endpoint");
         let request = built.plan(&[purchase()]).requests.remove(0);
         assert!(request.url.starts_with("http://127.0.0.1:8080/x"), "{}", request.url);
     }
 }
 
 fn test_request(platform: &str, code: Option<&str>) -> Option<Request> {
-    let built = destination::build(platform, &right(platform)).expect("settings");
+    let built = platform::build(platform, &right(platform)).expect("settings");
     built.test_request(&[purchase()], code)
 }
 
@@ -145,7 +146,7 @@ fn a_test_request_is_the_real_one_in_the_platforms_test_mode() {
         let (at, key) = path.rsplit_once('/').expect("a path");
         let object = request.body.pointer_mut(at).expect(platform);
         object.as_object_mut().expect("an object").remove(key);
-        let built = destination::build(platform, &right(platform)).expect("settings");
+        let built = platform::build(platform, &right(platform)).expect("settings");
         let real = built.plan(&[purchase()]).requests.remove(0);
         assert_eq!(request.body, real.body, "{platform}");
         assert_eq!(request.events, [0]);
@@ -164,8 +165,8 @@ fn a_test_request_is_the_real_one_in_the_platforms_test_mode() {
 
 #[test]
 fn an_event_that_is_not_fit_is_no_test() {
-    for platform in destination::platforms() {
-        let built = destination::build(platform, &right(platform)).expect("settings");
+    for platform in platform::platforms() {
+        let built = platform::build(platform, &right(platform)).expect("settings");
         let mut event = purchase();
         event.event_id.clear();
         assert_eq!(built.test_request(&[event.clone()], Some("TEST1")), None, "{platform}");
@@ -177,21 +178,21 @@ fn an_event_that_is_not_fit_is_no_test() {
 
 #[test]
 fn only_analytics_may_count_a_copy_twice_of_what_happens_on_the_web() {
-    for platform in destination::platforms() {
-        let built = destination::build(platform, &right(platform)).expect("settings");
-        assert!(built.drops_doubles(&purchase()), "{platform}");
+    for platform in platform::platforms() {
+        let built = platform::build(platform, &right(platform)).expect("settings");
+        assert!(built.drops_duplicates(&purchase()), "{platform}");
         let lead = Event { event_name: "Lead".into(), ..purchase() };
-        assert_eq!(built.drops_doubles(&lead), platform != "ga4", "{platform}");
+        assert_eq!(built.drops_duplicates(&lead), platform != "ga4", "{platform}");
     }
-    let pinterest = destination::build("pinterest", &right("pinterest")).expect("settings");
+    let pinterest = platform::build("pinterest", &right("pinterest")).expect("settings");
     let sold = Event { action_source: ActionSource::PhysicalStore, ..purchase() };
-    assert!(!pinterest.drops_doubles(&sold), "Pinterest drops no doubles of events offline");
+    assert!(!pinterest.drops_duplicates(&sold), "Pinterest drops no duplicates of events offline");
 }
 
 #[test]
 fn no_request_has_a_place_for_a_credential_but_its_slot() {
-    for platform in destination::platforms() {
-        let built = destination::build(platform, &right(platform)).expect("settings");
+    for platform in platform::platforms() {
+        let built = platform::build(platform, &right(platform)).expect("settings");
         let request = built.plan(&[purchase()]).requests.remove(0);
         let name = match built.spec().credential {
             CredentialSlot::Header(name) | CredentialSlot::Query(name) => name,
@@ -205,7 +206,7 @@ fn no_request_has_a_place_for_a_credential_but_its_slot() {
 #[test]
 fn linkedin_warns_before_its_version_ends() {
     let of = |settings: Value, now: &str| {
-        let built = destination::build("linkedin", &settings).expect("settings");
+        let built = platform::build("linkedin", &settings).expect("settings");
         let now = Timestamp::parse(now).expect("a time");
         built.api_version().and_then(|version| version.trouble(now)).map(|t| t.has_ended)
     };
@@ -219,7 +220,7 @@ fn linkedin_warns_before_its_version_ends() {
 
 #[test]
 fn google_is_asked_with_its_ticket_and_asked_again() {
-    let built = destination::build("google_ads", &right("google_ads")).expect("settings");
+    let built = platform::build("google_ads", &right("google_ads")).expect("settings");
     let ticket = destination::Ticket("a/b+c=".into());
     let request = built.status_request(&ticket).expect("a question");
     assert_eq!(
@@ -237,7 +238,7 @@ fn google_is_asked_with_its_ticket_and_asked_again() {
 #[test]
 fn google_gets_a_request_per_conversion_action_in_the_order_of_events() {
     let settings = json!({"customer_id": "1", "events": {"Purchase": "30", "Lead": "20"}});
-    let built = destination::build("google_ads", &settings).expect("settings");
+    let built = platform::build("google_ads", &settings).expect("settings");
     let named = |name: &str| Event { event_name: name.into(), ..purchase() };
     let events = [named("Purchase"), named("Lead"), named("Purchase"), named("PageView")];
     let plan = built.plan(&events);
@@ -252,12 +253,12 @@ fn google_gets_a_request_per_conversion_action_in_the_order_of_events() {
 }
 
 #[test]
-fn an_unanswered_server_error_settles_of_analytics_what_counts_twice() {
-    let built = destination::build("ga4", &right("ga4")).expect("settings");
+fn a_server_error_of_analytics_is_no_verdict_and_what_counts_twice_is_known() {
+    let built = platform::build("ga4", &right("ga4")).expect("settings");
     let answer = Response { status: 502, headers: Vec::new(), body: Vec::new() };
     let lead = Event { event_name: "Lead".into(), ..purchase() };
-    match built.verdict(&[lead], &answer).decision {
-        Decision::Each(outcomes) => assert!(matches!(outcomes[..], [Outcome::Refused(_)])),
-        other => panic!("{other:?}"),
-    }
+    // Who sends does not send again what the platform would count a second time.
+    assert!(!built.drops_duplicates(&lead) && built.drops_duplicates(&purchase()));
+    let decision = built.verdict(&[lead], &answer).decision;
+    assert!(matches!(decision, Decision::Retry { .. }), "{decision:?}");
 }

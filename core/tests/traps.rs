@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use capi_core::capture::{Captured, Options, Row, capture};
-use capi_core::destination;
 use capi_core::hash::Digest;
+use capi_core::platform;
 use capi_core::time::Timestamp;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assume, prop_oneof, proptest,
@@ -86,7 +86,7 @@ fn outcome(fields: &[(&str, Value)]) -> (BTreeSet<String>, String) {
     };
     let digests = new.event.identity.iter().flat_map(|(_, digests)| digests);
     let digests = digests.map(|d| d.as_str().to_owned()).collect();
-    let meta = destination::build("meta", &json!({"pixel_id": "1"})).expect("settings");
+    let meta = platform::build("meta", &json!({"pixel_id": "1"})).expect("settings");
     let mut plan = meta.plan(&[new.event]);
     let body = plan.requests.pop().map(|request| request.body.to_string()).unwrap_or_default();
     (digests, body)
@@ -257,7 +257,7 @@ proptest! {
 
     /// A rule that knows the shape of its value sees through every disguise.
     #[test]
-    fn a_disguised_digest_is_no_mail_address_number_day_or_country(
+    fn a_disguised_digest_is_no_email_address_number_day_or_country(
         field in prop::sample::select(
             &["email", "phone", "gender", "date_of_birth", "country"][..]),
         (digest, text) in disguised(),

@@ -14,9 +14,9 @@ pub(crate) struct Reading {
     scattered: Statement,
 }
 
-/// Columns of the outbox, the first of them `o.id`.
+/// Columns of the outbox, the first of them `o.id`, and their types.
 macro_rules! reading {
-    ($columns:literal) => {
+    ($columns:literal, $types:expr) => {
         $crate::batch::Reading::new(
             concat!(
                 "select ",
@@ -28,20 +28,25 @@ macro_rules! reading {
                 $columns,
                 " from capi.outbox o where o.id = any ($1) and o.captured_at between $2 and $3"
             ),
+            $types,
         )
     };
 }
 pub(crate) use reading;
 
 impl Reading {
-    pub(crate) const fn new(together: &'static str, scattered: &'static str) -> Self {
+    pub(crate) const fn new(
+        together: &'static str,
+        scattered: &'static str,
+        columns: &'static [pg_sys::Oid],
+    ) -> Self {
         const BETWEEN: &[pg_sys::Oid] =
             &[pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID];
         const NAMED: &[pg_sys::Oid] =
             &[pg_sys::INT8ARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID];
         Self {
-            together: Statement::fixed(together, BETWEEN),
-            scattered: Statement::fixed(scattered, NAMED),
+            together: Statement::fixed(together, BETWEEN, columns),
+            scattered: Statement::fixed(scattered, NAMED, columns),
         }
     }
 }
@@ -60,17 +65,22 @@ pub(crate) fn each_event(
     let (low, high) = (*low, *high);
     let place = |event: i64| usize::try_from(event.abs_diff(low)).unwrap_or(usize::MAX);
     let (from, to) = (argument(captured.0), argument(captured.1));
-    let id = |row: Record<'_>| row.get(0).expect("the key is never null");
+    // The key is never null.
+    let id = |row: Record<'_>| row.get(0).unwrap_or(i64::MIN);
     Spi::connect_mut(|client| {
         reading.with(|reading| {
             // They lie together, as those of most batches do: one walk through the index, and not one
             // search per event.
             if place(high) < 2 * events.len() {
                 let mut wanted = vec![false; place(high) + 1];
-                events.iter().for_each(|event| wanted[place(*event)] = true);
+                for event in events {
+                    if let Some(wanted) = wanted.get_mut(place(*event)) {
+                        *wanted = true;
+                    }
+                }
                 let arguments = [argument(low), argument(high), from, to];
                 reading.together.stream(client, &arguments, &mut |row| {
-                    !wanted[place(id(row))] || each(id(row), row)
+                    wanted.get(place(id(row))) != Some(&true) || each(id(row), row)
                 })
             } else {
                 let arguments = [argument(events.to_vec()), from, to];

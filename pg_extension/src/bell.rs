@@ -1,10 +1,10 @@
 //! The doorbell: wakes the sidecar after a commit that captured something, and only when it sleeps.
 //!
 //! NOTIFY takes a cluster-wide lock through the flush of the commit, so it is the exception. The
-//! sidecar holds lock 1 exclusively while it sleeps. At commit a capturing transaction tries it
+//! sidecar holds the bell exclusively while it sleeps. At commit a capturing transaction tries it
 //! shared: success means that nobody sleeps and, as the lock lasts to the commit, that nobody can
 //! fall asleep past the uncommitted row. Failure means that somebody sleeps: one of those who find
-//! this out notifies (lock 3), the others leave a mark (lock 2, shared) that keeps the sidecar from
+//! this out notifies (the ringer), the others leave a mark (at the gate, shared) that keeps the sidecar from
 //! sleeping again before they have committed.
 
 use std::cell::Cell;
@@ -13,17 +13,13 @@ use std::ffi::c_char;
 use pgrx::direct_function_call;
 use pgrx::prelude::*;
 
+use crate::gucs;
+use crate::lock::{Lock, Mode, Until};
+
 thread_local! {
     /// Whether this transaction has captured something.
     static CAPTURED: Cell<bool> = const { Cell::new(false) };
 }
-
-/// The lock that the sleeping sidecar holds.
-const BELL: i32 = 1;
-/// Held shared by writers that rely on another one's ringing.
-const GATE: i32 = 2;
-/// Held by the one writer that rings.
-const RINGER: i32 = 3;
 
 unsafe extern "C-unwind" {
     // Not among pgrx's bindings. Stable since PostgreSQL 9.0.
@@ -46,17 +42,12 @@ pub(crate) fn ring() {
     if !CAPTURED.get() {
         return;
     }
-    // SAFETY: a look-up by a constant, valid name; missing is reported as InvalidOid.
-    let schema = unsafe { pg_sys::get_namespace_oid(c"capi".as_ptr(), true) };
-    if schema == pg_sys::InvalidOid {
-        return;
-    }
-    let key = schema.to_u32().cast_signed();
-    if try_lock(key, BELL, Mode::Shared) {
+    if try_lock(Lock::Bell, Mode::Shared) {
         return;
     }
     // Without a mark at the gate nobody waits for this commit, so it must ring by itself.
-    if !try_lock(key, GATE, Mode::Shared) || try_lock(key, RINGER, Mode::Exclusive) {
+    let rings = !try_lock(Lock::Gate, Mode::Shared) || try_lock(Lock::Ringer, Mode::Exclusive);
+    if rings && queue_has_room() {
         // SAFETY: in a transaction, before PreCommit_Notify; both strings are static; the boundary
         // turns a Postgres error into a panic that unwinds.
         unsafe {
@@ -67,22 +58,15 @@ pub(crate) fn ring() {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Mode {
-    Shared,
-    Exclusive,
+fn try_lock(lock: Lock, mode: Mode) -> bool {
+    lock.try_take(0, mode, Until::Commit)
 }
 
-fn try_lock(key: i32, which: i32, mode: Mode) -> bool {
-    let args = &[key.into_datum(), which.into_datum()];
-    // SAFETY: both functions take two int4 and return a boolean, never null.
-    let got: Option<bool> = unsafe {
-        match mode {
-            Mode::Shared => {
-                direct_function_call(pg_sys::pg_try_advisory_xact_lock_shared_int4, args)
-            }
-            Mode::Exclusive => direct_function_call(pg_sys::pg_try_advisory_xact_lock_int4, args),
-        }
-    };
-    got.unwrap_or(false)
+/// Whether the queue of notifications has room: a full one makes commits fail, and somebody who
+/// listens in a transaction that does not end can fill it. Then the safety poll must do.
+fn queue_has_room() -> bool {
+    // SAFETY: the function takes nothing and returns a float8, never null.
+    let usage: Option<f64> =
+        unsafe { direct_function_call(pg_sys::pg_notification_queue_usage, &[]) };
+    usage.is_some_and(|usage| usage <= gucs::notify_limit())
 }

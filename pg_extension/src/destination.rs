@@ -8,9 +8,10 @@
 
 use capi_core::capture::{Captured, NewEvent, Options, Row, capture};
 use capi_core::consent::{named, refuses};
-use capi_core::destination::audience::Audience;
 use capi_core::destination::{self, Unfit};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
+use capi_core::platform;
+use capi_core::platform::audience::Audience;
 use capi_core::time::Timestamp;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -18,12 +19,13 @@ use pgrx::{JsonB, datum::TimestampWithTimeZone, function_name};
 use serde_json::{Value, json};
 
 use crate::capture::clock;
-use crate::error::Error;
+use crate::capture::jsonb::{Json, JsonText};
+use crate::error::{Error, given};
 
 /// Names of the platforms that can be sent to.
 #[pg_extern(immutable, parallel_safe, name = "_platforms")]
 fn platforms() -> Vec<&'static str> {
-    destination::platforms()
+    platform::platforms()
 }
 
 /// The platforms and destinations that names in a withdrawal stand for: google for both of its
@@ -35,8 +37,8 @@ fn consent_names(names: Vec<Option<String>>) -> Vec<String> {
 
 /// Refuses settings that are not the platform's; warns of an API version that has ended or will.
 #[pg_extern(stable, parallel_safe, name = "_check_settings")]
-fn check_settings(platform: &str, settings: JsonB) -> Result<(), ErrorReport> {
-    let destination = destination::build(platform, &settings.0).map_err(Error::from)?;
+fn check_settings(platform: &str, settings: Json) -> Result<(), ErrorReport> {
+    let destination = platform::build(platform, &settings.0).map_err(Error::from)?;
     let trouble = destination.api_version().and_then(|version| version.trouble(clock::now()));
     if let Some(trouble) = trouble {
         ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, trouble.what, function_name!())
@@ -49,11 +51,12 @@ fn check_settings(platform: &str, settings: JsonB) -> Result<(), ErrorReport> {
 /// Refuses settings of an audience that are none, or a destination that has no audiences.
 #[pg_extern(immutable, parallel_safe, name = "_check_audience")]
 fn check_audience(
-    platform: &str,
-    destination: JsonB,
-    settings: Option<JsonB>,
+    platform: Option<&str>,
+    destination: Json,
+    settings: Option<Json>,
 ) -> Result<(), ErrorReport> {
-    let settings = settings.map_or(Value::Null, |JsonB(settings)| settings);
+    let settings = settings.map_or(Value::Null, |Json(settings)| settings);
+    let platform = given(platform, "platform");
     Audience::build(platform, &destination.0, &settings).map_err(Error::from)?;
     Ok(())
 }
@@ -72,7 +75,7 @@ fn fate(
         event_time: clock::from_postgres(event_time.into_inner()),
         ..bare_event(ActionSource::parse(action_source)?)
     };
-    let limit = destination::max_age_of(platform, &event)?;
+    let limit = platform::max_age_of(platform, &event)?;
     let age = clock::from_postgres(now.into_inner()).micros_since(event.event_time);
     (age > i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)).then_some("expired")
 }
@@ -80,7 +83,7 @@ fn fate(
 /// The oldest age, in seconds, at which a platform takes any event; null for no platform.
 #[pg_extern(immutable, parallel_safe, name = "_longest_age")]
 fn longest_age(platform: &str) -> Option<i64> {
-    let age = |action_source| destination::max_age_of(platform, &bare_event(action_source));
+    let age = |action_source| platform::max_age_of(platform, &bare_event(action_source));
     let longest = ActionSource::ALL.into_iter().filter_map(age).max()?;
     i64::try_from(longest.as_secs()).ok()
 }
@@ -105,15 +108,15 @@ fn bare_event(action_source: ActionSource) -> Event {
 fn preview(
     name: &str,
     platform: &str,
-    settings: JsonB,
-    row: JsonB,
-    options: JsonB,
+    settings: Json,
+    row: JsonText,
+    options: Json,
 ) -> Result<JsonB, ErrorReport> {
     let Value::Object(row) = row.0 else { return Err(Error::NotARow("preview").into()) };
     if !row.contains_key("event_name") {
         return Err(Error::NotARow("preview").into());
     }
-    let destination = destination::build(platform, &settings.0).map_err(Error::from)?;
+    let destination = platform::build(platform, &settings.0).map_err(Error::from)?;
     let now = clock::now();
     let not_sent =
         |status: &str, reason: &str| JsonB(json!({"not_sent": status, "reason": reason}));

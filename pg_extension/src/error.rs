@@ -1,5 +1,8 @@
 //! Core's errors as Postgres errors: SQLSTATE, message, hint. Never a value.
 
+use std::cell::Cell;
+use std::ffi::CString;
+
 use capi_core::destination::SettingsError;
 use capi_core::pixel::{self, PixelError};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -8,6 +11,9 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 /// What a function of this extension can refuse.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The lock name is none.
+    #[error("unknown lock")]
+    UnknownLock,
     /// The field name is none.
     #[error("unknown field")]
     UnknownField {
@@ -56,6 +62,16 @@ pub(crate) enum Error {
     /// A conversion view was dropped.
     #[error("the conversion view of a tracked table is gone")]
     ViewGone,
+    /// What a statement reads under a name is another relation than it was made for, has another owner
+    /// or other types.
+    #[error("what is read under the name of a view is not what the view was")]
+    ViewChanged,
+    /// A field of a conversion view has got a type that it cannot have.
+    #[error("{0}: the column of the conversion view has a type that does not fit")]
+    TypeChanged(&'static str),
+    /// A tracked table was dropped.
+    #[error("the tracked table is gone")]
+    TableGone,
     /// The view of an audience was dropped.
     #[error("the view of the audience is gone")]
     PeopleGone,
@@ -68,6 +84,50 @@ pub(crate) enum Error {
     /// The emitter is somebody else's.
     #[error("permission denied for this emitter")]
     NotACaller,
+    /// A JSON argument without an end.
+    #[error("the JSON is larger than 32 MB")]
+    JsonTooLarge,
+    /// More events than one call takes.
+    #[error("capi.emit takes {most} events at once")]
+    TooManyEvents {
+        /// How many it takes.
+        most: usize,
+    },
+    /// A function that configures, in code that runs inside of a statement of somebody else's.
+    #[error("this cannot be called by a view that is captured, an index or a refresh")]
+    Inside,
+    /// A caller that is no mark of this backend.
+    #[error("the argument caller is not to be given")]
+    NotAMark,
+    /// An event trigger's function that was called by hand.
+    #[error("this function is called by event triggers only")]
+    NotAnEvent,
+    /// A trigger's function that was called by hand.
+    #[error("this function is called by triggers only")]
+    NotATrigger,
+    /// The number of a source that is none.
+    #[error("no source has this number")]
+    NoSource,
+    /// The number of an audience that is none.
+    #[error("no audience has this number")]
+    NoAudience,
+    /// An argument, or an element of one, that must not be null.
+    #[error("the argument {0} is null")]
+    NullArgument(&'static str),
+    /// A view whose owner has more rights than its readers should get.
+    #[error("the owner of the view is a superuser or has BYPASSRLS or CREATEROLE")]
+    MightyReader,
+    /// A view that runs a function of somebody who is neither its owner nor a superuser.
+    #[error(
+        "the view calls a function, or has a type, of somebody who is neither its owner nor a superuser"
+    )]
+    LendsRights,
+    /// A function of the view that may find the session's temporary objects.
+    #[error("the session has temporary objects, and a function of the view may find them")]
+    TemporaryObjects,
+    /// Something below the view asks for the transaction to be tried again.
+    #[error("could not serialize access while a conversion was captured")]
+    NotSerializable,
     /// `on_error => 'abort'`, and reading or writing failed.
     #[error("conversion cannot be captured: {condition}")]
     CaptureFailed {
@@ -89,13 +149,28 @@ pub(crate) enum Error {
 impl Error {
     fn code(&self) -> PgSqlErrorCode {
         match self {
-            Self::ViewGone | Self::PeopleGone => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-            Self::CaptureFailed { code, .. } => *code,
-            Self::NotReadable | Self::EmitInside | Self::NotACaller => {
-                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
+            Self::ViewGone | Self::TableGone | Self::PeopleGone => {
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE
             }
-            Self::SweepTooSlow => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            Self::ReadFailed(_) => PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION,
+            Self::CaptureFailed { code, .. } => *code,
+            Self::NotReadable
+            | Self::EmitInside
+            | Self::NotACaller
+            | Self::Inside
+            | Self::NotAMark
+            | Self::MightyReader
+            | Self::LendsRights
+            | Self::TemporaryObjects => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::NotAnEvent => PgSqlErrorCode::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
+            Self::NullArgument(_) => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Self::NotATrigger => PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::SweepTooSlow | Self::JsonTooLarge | Self::TooManyEvents { .. } => {
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+            }
+            Self::ReadFailed(_) | Self::ViewChanged | Self::TypeChanged(_) => {
+                PgSqlErrorCode::ERRCODE_INVALID_OBJECT_DEFINITION
+            }
+            Self::NotSerializable => PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Self::KeyTypeChanged => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         }
@@ -111,6 +186,7 @@ impl Error {
             Self::UnknownPlatform => {
                 format!("Known are: {}.", capi_core::identity::PLATFORMS.join(", "))
             }
+            Self::UnknownLock => "capi._lock_names() lists them.".into(),
             Self::UnknownCountry => "Give an ISO 3166-1 code such as DE.".into(),
             Self::Settings(SettingsError::UnknownPlatform { .. }) => {
                 "Name a platform of that list.".into()
@@ -132,6 +208,13 @@ impl Error {
                 "Make it again and name it: select capi.alter_audience(…, people => …).".into()
             }
             Self::ViewGone => "Make it again and call capi.track, or call capi.untrack.".into(),
+            Self::ViewChanged | Self::TypeChanged(_) => {
+                "Look at the view with capi.check_view, and track it again: select capi.track(…);"
+                    .into()
+            }
+            Self::TableGone => {
+                "select capi.untrack(source) from capi.sources …, or make it again.".into()
+            }
             Self::KeyTypeChanged => "Track it again: select capi.track(…);".into(),
             Self::Refused { .. } | Self::CaptureFailed { .. } => {
                 "The source has on_error => 'abort'; with 'record' its transactions commit and \
@@ -156,7 +239,31 @@ impl Error {
                  owner to see the error."
                     .into()
             }
+            Self::JsonTooLarge | Self::TooManyEvents { .. } => {
+                "Make several calls of it; in one transaction they succeed or fail together.".into()
+            }
             Self::EmitInside => "Emit from the application, or from a trigger of its own.".into(),
+            Self::Inside => "Call it yourself, or from a job.".into(),
+            Self::NotAMark => "Leave it out: it says who calls, and is made by the call.".into(),
+            Self::NotAnEvent => "capi.setup() makes the event triggers.".into(),
+            Self::NoSource => "select * from capi.sources lists them.".into(),
+            Self::NoAudience => "select * from capi.audience_status lists them.".into(),
+            Self::NullArgument(_) => "Leave no value out.".into(),
+            Self::NotATrigger => "capi.track() makes the triggers.".into(),
+            Self::MightyReader => {
+                "What the view calls would run with these rights: alter view … owner to a role \
+                 without them that may read the tables."
+                    .into()
+            }
+            Self::LendsRights => "It would run with the rights of the view's owner: select * from \
+                 capi.check_view(…) names it."
+                .into(),
+            Self::TemporaryObjects => {
+                "alter function … set search_path = …, pg_temp; capi.check_view(…) names the \
+                 functions."
+                    .into()
+            }
+            Self::NotSerializable => "Try the transaction again.".into(),
             Self::NotACaller => {
                 "capi.create_emitter(…, callers => …) names the roles that may emit there.".into()
             }
@@ -171,11 +278,44 @@ impl Error {
     }
 }
 
+/// What went wrong with a view, for the record of a capture that failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// A word that `capi_core::capture::explain` knows.
+    pub(crate) reason: &'static str,
+    /// The field, where it is one field's.
+    pub(crate) field: Option<&'static str>,
+}
+
+thread_local! {
+    static TROUBLE: Cell<Option<Trouble>> = const { Cell::new(None) };
+}
+
+/// The trouble that the last error told of, if any did; forgets it.
+pub(crate) fn take_trouble() -> Option<Trouble> {
+    TROUBLE.take()
+}
+
 impl Error {
+    fn trouble(&self) -> Option<Trouble> {
+        let (reason, field) = match self {
+            Self::ViewGone => ("view_gone", None),
+            Self::ViewChanged => ("view_changed", None),
+            Self::TypeChanged(field) => ("type_changed", Some(*field)),
+            Self::KeyTypeChanged => ("key_changed", None),
+            Self::LendsRights => ("lends_rights", None),
+            Self::TemporaryObjects => ("temporary_objects", None),
+            _ => return None,
+        };
+        Some(Trouble { reason, field })
+    }
+
     /// Raises the error.
     pub(crate) fn raise(self) -> ! {
+        TROUBLE.set(self.trouble());
         ErrorReport::from(self).report(PgLogLevel::ERROR);
-        unreachable!("a report of level ERROR does not return")
+        // Of the level ERROR it does not return.
+        pgrx::error!("an error was not raised")
     }
 }
 
@@ -188,5 +328,38 @@ impl From<PixelError> for Error {
 impl From<Error> for ErrorReport {
     fn from(error: Error) -> Self {
         Self::new(error.code(), error.to_string(), function_name!()).set_hint(error.hint())
+    }
+}
+
+/// The value of an argument that must not be null. Where one may be, Postgres calls the function with all
+/// of them.
+pub(crate) fn given<T>(value: Option<T>, argument: &'static str) -> T {
+    value.unwrap_or_else(|| Error::NullArgument(argument).raise())
+}
+
+/// The elements of an array, none of which may be null.
+pub(crate) fn all_given<T>(values: Vec<Option<T>>, argument: &'static str) -> Vec<T> {
+    given(values.into_iter().collect(), argument)
+}
+
+/// A text for Postgres. What Postgres has given out holds no zero byte, and what holds one names
+/// nothing of Postgres'.
+pub(crate) fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_else(|_| pgrx::error!("a text holds a zero byte"))
+}
+
+/// Keeps backtraces out of errors, which pgrx puts there where the server's environment asks for them: they
+/// help nobody who gets them, and go to the application. The standard library looks once.
+pub(crate) fn without_backtraces() {
+    const SWITCH: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(SWITCH);
+    // SAFETY: a backend has one thread. What was there is put back, for others in this process.
+    unsafe {
+        std::env::set_var(SWITCH, "0");
+        drop(std::backtrace::Backtrace::capture());
+        match before {
+            Some(before) => std::env::set_var(SWITCH, before),
+            None => std::env::remove_var(SWITCH),
+        }
     }
 }

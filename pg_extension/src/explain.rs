@@ -17,8 +17,12 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, spi};
 use serde_json::{Value, json};
 
+use crate::capture::fields::{Fields, READING};
+use crate::capture::jsonb::{Json, JsonText};
 use crate::capture::{clock, guard};
-use crate::error::Error;
+use crate::error::{Error, given};
+use crate::relation;
+use crate::statement::{Argument, Rows, Statement, View, argument};
 
 /// What becomes of each field of a row on a platform. The first line, without a field, tells of
 /// the event as a whole.
@@ -26,8 +30,8 @@ use crate::error::Error;
 #[pg_extern(stable, parallel_safe, name = "_explain_match")]
 fn explain_match(
     platform: &str,
-    row: JsonB,
-    options: JsonB,
+    row: JsonText,
+    options: Json,
 ) -> Result<
     TableIterator<
         'static,
@@ -93,10 +97,10 @@ fn advice(
 #[expect(clippy::type_complexity, reason = "the row type of an SQL function")]
 #[pg_extern(stable, name = "_survey")]
 fn survey(
-    view: pg_sys::Oid,
+    view: Option<pg_sys::Oid>,
     platform: Option<&str>,
-    options: JsonB,
-    sample: i64,
+    options: Json,
+    sample: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,
@@ -111,12 +115,13 @@ fn survey(
     >,
     ErrorReport,
 > {
+    let (view, sample) = (given(view, "view"), given(sample, "sample"));
     let options = read_options(&options)?;
     let Some(relation) = Relation::open(view)? else {
         let line = ("denied", None, 0, None, None, JsonB(json!({})));
         return Ok(TableIterator::new(vec![line]));
     };
-    let rows = match relation.read(&relation.latest(sample), &[]) {
+    let rows = match relation.latest(sample) {
         Ok(rows) => rows,
         Err(failure) => {
             let reasons = json!({ guard::condition(failure.code()): 1 });
@@ -127,9 +132,8 @@ fn survey(
     let now = clock::now();
     let mut survey = Survey::default();
     for row in rows {
-        if let Ok(Value::Object(row)) = serde_json::from_str(&row) {
-            survey.add(Row::from_object(row), &options, now, platform);
-        }
+        pgrx::check_for_interrupts!();
+        survey.add(row, &options, now, platform);
     }
     let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
     let sampled = count(survey.rows);
@@ -166,33 +170,41 @@ fn unknown_contents(
 {
     let view = Relation::open(view)?.ok_or(Error::NotReadable)?;
     let catalogue = Relation::open(catalogue)?.ok_or(Error::NotReadable)?;
-    let rows = view
-        .read(&view.latest(sample), &[])
-        .map_err(|f| Error::ReadFailed(guard::condition(f.code())))?;
+    let column =
+        relation::columns(catalogue.relation).into_iter().find(|(name, _)| name == id_column);
+    // What is no column fails when the statement is planned.
+    let of = column.map_or(pg_sys::TEXTOID, |(_, of)| of);
+    let failed = |f: guard::Failure| Error::ReadFailed(guard::condition(f.code()));
+    let rows = view.latest(sample).map_err(failed)?;
     let mut conversions: BTreeMap<String, i64> = BTreeMap::new();
     for row in rows {
-        let Ok(Value::Object(row)) = serde_json::from_str(&row) else { continue };
-        for id in explain::content_ids(&Row::from_object(row)) {
+        for id in explain::content_ids(&row) {
             *conversions.entry(id).or_default() += 1;
         }
     }
     let ids: Vec<String> = conversions.keys().cloned().collect();
     let query = format!(
         "select i from unnest($1::text[]) i
-        where not exists (select from {} c where c.{}::text = i) order by i",
+        where not exists (select from {} c where {} = i) order by i",
         catalogue.name,
-        spi::quote_identifier(id_column),
+        relation::text_of(of, &format!("c.{}", spi::quote_identifier(id_column))),
     );
-    let unknown = catalogue
-        .read(&query, &[ids.into()])
-        .map_err(|f| Error::ReadFailed(guard::condition(f.code())))?;
+    let statement = catalogue.statement(query, vec![pg_sys::TEXTARRAYOID], vec![pg_sys::TEXTOID]);
+    let read = |mut rows: Rows<'_>| {
+        let mut unknown = Vec::with_capacity(rows.len());
+        while let Some(row) = rows.next() {
+            unknown.extend(row.text(0).map(str::to_owned));
+        }
+        unknown
+    };
+    let unknown = catalogue.read(&statement, || argument(ids), read).map_err(failed)?;
     Ok(TableIterator::new(unknown.into_iter().map(move |id| {
         let rows = conversions.get(&id).copied().unwrap_or_default();
         (id, rows)
     })))
 }
 
-fn read_options(options: &JsonB) -> Result<Options, Error> {
+fn read_options(options: &Json) -> Result<Options, Error> {
     let country = options.0.get("default_country").and_then(Value::as_str);
     if country.is_some_and(|country| identity::country_code(country).is_err()) {
         return Err(Error::UnknownCountry);
@@ -204,6 +216,7 @@ fn read_options(options: &JsonB) -> Result<Options, Error> {
 /// so that what a view calls runs with nobody else's rights; and only by those who are the owner
 /// anyway, since as the owner no policy hides a row.
 struct Relation {
+    relation: pg_sys::Oid,
     /// Quoted and qualified.
     name: String,
     owner: pg_sys::Oid,
@@ -212,46 +225,71 @@ struct Relation {
 impl Relation {
     /// `None` where it is another's.
     fn open(relation: pg_sys::Oid) -> Result<Option<Self>, Error> {
-        let query = "select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relowner
-            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.oid = $1";
-        let found = Spi::get_two_with_args::<String, pg_sys::Oid>(query, &[relation.into()]);
-        let Ok((Some(name), Some(owner))) = found else { return Err(Error::NotReadable) };
-        // SAFETY: plain catalog look-ups.
+        let name = relation::qualified_name(relation).ok_or(Error::NotReadable)?;
+        let owner = relation::owner(relation).ok_or(Error::NotReadable)?;
+        // SAFETY: look-ups by number in the system cache; a role that is gone has no rights.
         let is_owner = unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), owner) };
-        Ok(is_owner.then_some(Self { name, owner }))
+        Ok(is_owner.then_some(Self { relation, name, owner }))
     }
 
-    /// The query of a view's latest rows. What is selected is built for those alone, and an index
-    /// on the time serves.
-    fn latest(&self, sample: i64) -> String {
-        format!(
-            "select to_jsonb(v)::text from (
-                select * from {} v where v.event_time is not null
-                order by v.event_time desc limit {sample}) v",
-            self.name
+    fn statement(
+        &self,
+        text: String,
+        types: Vec<pg_sys::Oid>,
+        columns: Vec<pg_sys::Oid>,
+    ) -> Statement {
+        Statement::of_view(text, types, columns, View::new(self.relation, self.owner, Vec::new()))
+    }
+
+    /// A view's latest rows. What is selected is built for those alone, and an index on the time serves.
+    fn latest(&self, sample: i64) -> Result<Vec<Row>, guard::Failure> {
+        let mut fields = Fields::default();
+        for (name, of) in relation::columns(self.relation) {
+            fields.add(&name, of, &format!("v.{}", spi::quote_identifier(&name)));
+        }
+        let text = format!(
+            "select null::text{} from (
+                select v.* from {} v where v.event_time is not null
+                order by v.event_time desc limit $1) v",
+            fields.selected(),
+            self.name,
+        );
+        let columns = std::iter::once(pg_sys::TEXTOID).chain(fields.types()).collect();
+        let statement = self.statement(text, vec![pg_sys::INT8OID], columns);
+        self.read(
+            &statement,
+            || argument(sample),
+            |mut rows| {
+                let mut found = Vec::with_capacity(rows.len());
+                while let Some(row) = rows.next() {
+                    found.push(fields.row(row, 1));
+                }
+                found
+            },
         )
     }
 
-    /// The first column of a query, in a subtransaction that is undone: whatever a view's
+    /// What a statement of one argument finds, in a subtransaction that is undone: whatever a view's
     /// functions write, a look stores nothing.
-    fn read(
+    fn read<T>(
         &self,
-        query: &str,
-        arguments: &[pgrx::datum::DatumWithOid<'_>],
-    ) -> Result<Vec<String>, guard::Failure> {
+        statement: &Statement,
+        given: impl FnOnce() -> Argument,
+        read: impl FnOnce(Rows<'_>) -> T,
+    ) -> Result<T, guard::Failure> {
         guard::subtransaction(guard::Ending::Undo, || {
             // With the settings of capture: what fails here would fail there.
-            let settings = [("search_path", "pg_catalog, pg_temp"), ("row_security", "off")];
-            guard::with_settings(&settings, || {
+            let work = || {
+                guard::no_temporary_objects_below(self.relation);
                 guard::as_reader(self.owner, || {
-                    let read = Spi::connect(|client| {
-                        let rows = client.select(query, None, arguments)?;
-                        let texts = rows.map(|row| row.get::<String>(1));
-                        texts.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
+                    let read = Spi::connect_mut(|client| {
+                        Ok::<_, spi::Error>(read(statement.run(client, &[given()])?))
                     });
                     read.unwrap_or_else(|e| pgrx::error!("the relation cannot be read: {e}"))
                 })
+            };
+            guard::with_settings(&READING, || {
+                guard::with_settings(&[("row_security", "off")], work)
             })
         })
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::result_large_err, reason = "pgrx's own error type, raised at once")]
 
+use capi_core::capture;
 use capi_core::field;
 use capi_core::identity::rules::{self, BOOK, FieldError, FieldValue};
 use capi_core::identity::{self, Context, DateOrder, DropReason, PLATFORMS};
@@ -63,6 +64,12 @@ fn explain(
     let outcome = judge(field, value, platform, country, zip, date_order)?;
     let reason = outcome.and_then(Result::err);
     Ok(reason.map(|reason| format!("{}: {}", reason.as_str(), reason.explanation())))
+}
+
+/// Whether a text holds an email address or an international phone number, and so is not kept in clear.
+#[pg_extern(immutable, parallel_safe, name = "_names_a_person")]
+fn names_a_person(text: Option<&str>) -> bool {
+    text.is_some_and(|text| capture::key_fault(text).is_some())
 }
 
 /// The rules by which values are normalised; read it as the view `capi.rule`.

@@ -5,6 +5,21 @@
 //! ordinary objects made by `capi.setup()` (`layout.rs`), so that `pg_dump` carries them with
 //! their owner.
 
+// A panic is an error that names no field and no rule. What a user can bring about raises one that
+// does (`error.rs`), and what nobody can is an error all the same, so that an order's capture that
+// fails is on record.
+#![cfg_attr(
+    not(any(test, feature = "pg_test")),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
 use pgrx::prelude::*;
 
 mod batch;
@@ -18,22 +33,37 @@ mod field;
 mod gucs;
 mod identity;
 mod layout;
+mod lock;
+mod memory;
 mod pack;
 mod pixel;
 mod receipts;
+mod relation;
+mod rights;
+mod sequence;
 mod statement;
+mod tables;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
 
 ::pgrx::pg_module_magic!(name, version);
 
-extension_sql_file!("../../sql/functions/_with_roles.sql", name = "with_roles");
-extension_sql_file!("../../sql/functions/setup.sql", name = "setup", requires = ["with_roles"]);
-extension_sql_file!("../../sql/library_comments.sql", name = "library_comments", finalize);
+#[global_allocator]
+static ALLOCATOR: memory::Allocator = memory::Allocator;
+
+extension_sql_file!("../../sql/extension/_with_roles.sql", name = "with_roles");
+extension_sql_file!("../../sql/extension/_strangers.sql", name = "strangers");
+extension_sql_file!(
+    "../../sql/extension/setup.sql",
+    name = "setup",
+    requires = ["with_roles", "strangers"]
+);
+extension_sql_file!("../../sql/extension/comments.sql", name = "library_comments", finalize);
 
 /// Registers settings and callbacks, once per backend.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    error::without_backtraces();
     gucs::register();
     capture::register();
 }

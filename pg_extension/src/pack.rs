@@ -10,6 +10,7 @@ use pgrx::{direct_function_call_as_datum, varlena};
 
 use crate::batch::{Reading, each_event, reading};
 use crate::capture::{clock, jsonb};
+use crate::error::all_given;
 
 /// The columns of an event in the form of `capi_core::event::packed`.
 // With its arguments as they lie in the row: a thousand events are read at once.
@@ -32,10 +33,10 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 "#)]
 fn _pack(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vec<u8>> {
     // SAFETY: the function is declared with nine arguments, of the types that they are read as.
-    let arguments = unsafe { (*fcinfo).args.as_slice(COLUMNS) };
+    let arguments = unsafe { (*fcinfo).args.as_slice(TYPES.len()) };
     let column = |at: usize| {
-        let argument = &arguments[at];
-        (!argument.isnull).then_some(argument.value)
+        let argument = arguments.get(at).filter(|argument| !argument.isnull)?;
+        Some(argument.value)
     };
     let mut packer = Packer::into_buffer(Vec::with_capacity(2_048));
     let written = write(column, &mut packer)?;
@@ -43,8 +44,18 @@ fn _pack(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vec<u8>> {
     Some(written.map(|()| packer.into_bytes()).unwrap_or_default())
 }
 
-/// The columns of an event that are packed, in the order of `capi._pack`.
-const COLUMNS: usize = 9;
+/// The types of the columns of an event that are packed, in the order of `capi._pack`.
+const TYPES: [pg_sys::Oid; 9] = [
+    pg_sys::INT8OID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::TEXTOID,
+    pg_sys::NUMERICOID,
+    pg_sys::TEXTOID,
+    pg_sys::JSONBOID,
+    pg_sys::JSONBOID,
+];
 
 /// Writes an event by its columns; none where one of them is null that never is.
 fn write(column: impl Fn(usize) -> Option<Datum>, to: &mut Packer) -> Option<Result<(), TooLarge>> {
@@ -52,7 +63,6 @@ fn write(column: impl Fn(usize) -> Option<Datum>, to: &mut Packer) -> Option<Res
     let time = clock::from_postgres(column(1)?.value() as i64);
     let [name, event_id, source] = [text(column(2)?), text(column(3)?), text(column(4)?)];
     let value = column(5).map(numeric);
-    let value = value.map(|text| text.to_str().expect("a numeric is ASCII"));
     let (identity, facts) = (column(7)?, column(8)?);
     let mut written = || -> Result<(), TooLarge> {
         to.head(id, time, name, event_id, source, value, column(6).map(text))?;
@@ -66,7 +76,8 @@ thread_local! {
     static EVENTS: Reading = const {
         reading!(
             "o.id, o.event_time, o.event_name, o.event_id, o.action_source, o.value, o.currency, \
-             o.identity, o.facts"
+             o.identity, o.facts",
+            &TYPES
         )
     };
 }
@@ -78,17 +89,19 @@ const PIECE: usize = 64 * 1024;
 /// These events, captured between these times, in pieces of a batch with at most so many bytes of
 /// events. One that is not in the outbox is left out.
 #[pg_extern(stable, name = "_pack_batch")]
-#[expect(clippy::needless_pass_by_value, reason = "SQL arguments come by value")]
 fn pack_batch(
-    events: Vec<i64>,
+    events: Vec<Option<i64>>,
     captured_from: TimestampWithTimeZone,
     captured_to: TimestampWithTimeZone,
     room: i32,
 ) -> SetOfIterator<'static, Vec<u8>> {
+    let events = all_given(events, "events");
     let mut batch = BatchPacker::new(PIECE, usize::try_from(room).unwrap_or_default());
     let read = each_event(&EVENTS, &events, (captured_from, captured_to), |id, row| {
         // None of the columns is null that must not be.
-        batch.event(id, |packer| write(|at| row.datum(at), packer).unwrap_or(Err(TooLarge)))
+        batch.event(id, |packer| {
+            write(|at| row.datum(at, *TYPES.get(at)?), packer).unwrap_or(Err(TooLarge))
+        })
     });
     read.unwrap_or_else(|error| pgrx::error!("events could not be read: {error}"));
     SetOfIterator::new(batch.into_pieces())
@@ -105,10 +118,13 @@ fn text<'a>(value: Datum) -> &'a [u8] {
 }
 
 /// The digits of a numeric.
-fn numeric<'a>(value: Datum) -> &'a CStr {
-    // SAFETY: the output function of numeric takes one and returns a C string, never null.
-    unsafe {
-        let text = direct_function_call_as_datum(pg_sys::numeric_out, &[Some(value)]);
-        CStr::from_ptr(text.expect("a numeric has digits").cast_mut_ptr())
-    }
+fn numeric<'a>(value: Datum) -> &'a str {
+    // SAFETY: the datum is a numeric, as its column was declared or compared; the output function
+    // returns a C string in memory of the call.
+    let text = unsafe {
+        direct_function_call_as_datum(pg_sys::numeric_out, &[Some(value)])
+            .map(|text| CStr::from_ptr(text.cast_mut_ptr()))
+    };
+    text.and_then(|text| text.to_str().ok())
+        .unwrap_or_else(|| pgrx::error!("a numeric has no digits"))
 }

@@ -17,20 +17,22 @@ use pgrx::{JsonB, datum::TimestampWithTimeZone};
 use serde_json::Value;
 
 use crate::capture::clock;
-use crate::error::Error;
+use crate::capture::jsonb::{Json, JsonText};
+use crate::error::{Error, given};
 
 /// The snippet of one row for a page. `page` has `base`, `nonce`, `beacon`, `loader` and `within`
 /// in seconds, as `capi.pixel_snippet` takes them; `mac` marks the page's report.
 #[pg_extern(stable, parallel_safe, name = "_pixel_snippet")]
 fn pixel_snippet(
-    name: &str,
-    platform: &str,
-    settings: JsonB,
-    row: JsonB,
-    options: JsonB,
-    page: JsonB,
+    name: Option<&str>,
+    platform: Option<&str>,
+    settings: Json,
+    row: JsonText,
+    options: Json,
+    page: Json,
     mac: Option<&str>,
 ) -> Result<String, ErrorReport> {
+    let (name, platform) = (given(name, "name"), given(platform, "platform"));
     let Value::Object(row) = row.0 else { return Err(Error::NotARow("pixel_snippet").into()) };
     if !row.contains_key("event_name") {
         return Err(Error::NotARow("pixel_snippet").into());
@@ -69,8 +71,8 @@ fn browser_of(
     url: Option<&str>,
     ip: Option<&str>,
     user_agent: Option<&str>,
-    at: TimestampWithTimeZone,
+    at: Option<TimestampWithTimeZone>,
 ) -> JsonB {
-    let at = clock::from_postgres(at.into_inner());
+    let at = clock::from_postgres(given(at, "at").into_inner());
     JsonB(Value::Object(browser::browser(cookies, url, ip, user_agent, at)))
 }

@@ -12,6 +12,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::batch::{Reading, each_event, reading};
+use crate::error::all_given;
 
 /// The columns of `capi.receipt` that are written; the reason stays null.
 const COLUMNS: [&CStr; 8] = [
@@ -30,7 +31,7 @@ const COLUMNS: [&CStr; 8] = [
 const ROWS: usize = 250;
 
 thread_local! {
-    static CAPTURED: Reading = const { reading!("o.id, o.captured_at") };
+    static CAPTURED: Reading = const { reading!("o.id, o.captured_at", &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID]) };
     /// What COPY reads, and how much of it was read. Its callback takes no argument.
     static SOURCE: RefCell<(Vec<u8>, usize)> = const { RefCell::new((Vec::new(), 0)) };
 }
@@ -40,8 +41,8 @@ thread_local! {
 #[pg_extern(volatile, name = "_write_receipts")]
 fn write_receipts(
     receipts: pg_sys::Oid,
-    events: Vec<i64>,
-    settled: Vec<i64>,
+    events: Vec<Option<i64>>,
+    settled: Vec<Option<i64>>,
     captured_from: TimestampWithTimeZone,
     captured_to: TimestampWithTimeZone,
     attempt: i64,
@@ -51,18 +52,21 @@ fn write_receipts(
     attempts: i16,
     possible_duplicate: bool,
 ) -> i64 {
+    let (events, settled) = (all_given(events, "events"), all_given(settled, "settled"));
     let settled = if settled == events { events } else { common(&events, settled) };
     let mut found = Vec::with_capacity(settled.len());
     let read = each_event(&CAPTURED, &settled, (captured_from, captured_to), |event, row| {
-        let captured: TimestampWithTimeZone = row.get(1).expect("part of the key");
-        found.push((event, captured.into_inner()));
+        // Part of the key, so never null.
+        found.extend(row.get::<TimestampWithTimeZone>(1).map(|at| (event, at.into_inner())));
         true
     });
     read.unwrap_or_else(|error| pgrx::error!("events could not be read: {error}"));
 
     let mut same = Vec::with_capacity(64);
     let mut field = |bytes: &[u8]| {
-        same.extend_from_slice(&bounded(bytes.len()).to_be_bytes());
+        // A text of Postgres' has at most a gigabyte.
+        let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+        same.extend_from_slice(&length.to_be_bytes());
         same.extend_from_slice(bytes);
     };
     field(&attempt.to_be_bytes());
@@ -92,7 +96,7 @@ fn write_receipts(
         written += unsafe { copy(receipts) };
     }
     SOURCE.set((Vec::new(), 0));
-    i64::try_from(written).expect("fewer rows than numbers")
+    i64::try_from(written).unwrap_or(i64::MAX)
 }
 
 /// Those of the settled ones that the batch has.
@@ -161,16 +165,14 @@ unsafe fn copy(receipts: pg_sys::Oid) -> u64 {
 }
 
 /// Gives COPY its next bytes.
+#[pg_guard]
 unsafe extern "C-unwind" fn source(out: *mut c_void, _least: c_int, most: c_int) -> c_int {
     SOURCE.with_borrow_mut(|(bytes, read)| {
-        let count = usize::try_from(most).unwrap_or_default().min(bytes.len() - *read);
-        // SAFETY: COPY has room for so many bytes there.
-        unsafe { out.cast::<u8>().copy_from_nonoverlapping(bytes[*read..].as_ptr(), count) };
-        *read += count;
-        c_int::try_from(count).expect("no more than was asked for")
+        let rest = bytes.get(*read..).unwrap_or_default();
+        let next = rest.get(..usize::try_from(most).unwrap_or_default()).unwrap_or(rest);
+        // SAFETY: COPY has room for as many bytes as it asks for, and these are no more.
+        unsafe { out.cast::<u8>().copy_from_nonoverlapping(next.as_ptr(), next.len()) };
+        *read += next.len();
+        c_int::try_from(next.len()).unwrap_or(most)
     })
-}
-
-fn bounded(length: usize) -> i32 {
-    i32::try_from(length).expect("a word is short")
 }

@@ -143,11 +143,11 @@ mod tests {
     }
 
     #[pg_test]
-    fn the_public_may_note_a_key_and_nothing_else() {
+    fn the_public_may_execute_what_triggers_need_and_nothing_else() {
         Spi::run("select capi.setup()").expect("set-up");
         let public = one("select string_agg(distinct proname, ', ') from pg_proc p
             cross join aclexplode(coalesce(proacl, acldefault('f', proowner))) a
             where pronamespace = 'capi'::regnamespace and a.grantee = 0");
-        assert_eq!(public.as_deref(), Some("_note"));
+        assert_eq!(public.as_deref(), Some("_capture, _note"));
     }
 }

@@ -5,27 +5,66 @@
 
 use std::collections::BTreeMap;
 
-use capi_core::destination;
+use capi_core::platform;
 use capi_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::{AlertFormat, Alerts};
 
-/// Kinds of alerts, as in `capi.alert`.
-mod kind {
-    pub(super) const BLOCKED: &str = "blocked";
-    pub(super) const BACKLOG: &str = "backlog";
-    pub(super) const REFUSALS: &str = "refusals";
-    pub(super) const CREDENTIAL: &str = "credential_expiry";
-    pub(super) const VERSION: &str = "version_end";
-    pub(super) const CAPTURE: &str = "capture_errors";
-    pub(super) const MAINTENANCE: &str = "maintenance";
+/// What an alert is about, as in `capi.alert`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A destination is blocked.
+    Blocked,
+    /// Events of a destination wait too long.
+    Backlog,
+    /// A destination refuses too many events.
+    Refusals,
+    /// A credential ends.
+    Credential,
+    /// An API version ends.
+    Version,
+    /// Rows of a source cannot be captured.
+    Capture,
+    /// Rows of a source cannot be compared with the outbox.
+    Sweep,
+    /// The maintenance fails, or rows are in a default partition.
+    Maintenance,
 }
 
-/// Kinds whose subject is a destination.
-const OF_DESTINATIONS: &[&str] =
-    &[kind::BLOCKED, kind::BACKLOG, kind::REFUSALS, kind::CREDENTIAL, kind::VERSION];
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Blocked,
+        Self::Backlog,
+        Self::Refusals,
+        Self::Credential,
+        Self::Version,
+        Self::Capture,
+        Self::Sweep,
+        Self::Maintenance,
+    ];
+
+    /// The word in the database and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Backlog => "backlog",
+            Self::Refusals => "refusals",
+            Self::Credential => "credential_expiry",
+            Self::Version => "version_end",
+            Self::Capture => "capture_errors",
+            Self::Sweep => "sweep",
+            Self::Maintenance => "maintenance",
+        }
+    }
+
+    /// Reads the word; none for one of a newer program.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
 
 /// Days before an end at which somebody is told, the last one first: each is a step of the alert.
 const DAYS_AHEAD: &[i64] = &[0, 1, 7, 14];
@@ -46,6 +85,12 @@ pub struct Health {
     pub destinations: Vec<DestinationHealth>,
     /// Open capture errors by source.
     pub capture_errors: BTreeMap<String, i64>,
+    /// Sources whose rows cannot all be compared with the outbox, and why.
+    #[serde(default)]
+    pub troubles: BTreeMap<String, String>,
+    /// Tasks of maintenance that fail, and why.
+    #[serde(default)]
+    pub failing: BTreeMap<String, String>,
     /// Tables with rows in their default partition.
     pub overflow: Vec<String>,
     /// Open alerts.
@@ -112,8 +157,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(kind: &'static str, subject: &str, step: Option<String>, detail: Value) -> Self {
-        Self { kind, subject: subject.to_owned(), step, detail }
+    fn new(kind: Kind, subject: &str, step: Option<String>, detail: Value) -> Self {
+        Self { kind: kind.as_str(), subject: subject.to_owned(), step, detail }
     }
 }
 
@@ -149,8 +194,8 @@ pub fn judge(
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_open = |kind: &str, subject: &str| {
-        health.alerts.iter().any(|a| a.kind == kind && a.subject == subject)
+    let is_open = |kind: Kind, subject: &str| {
+        health.alerts.iter().any(|a| a.kind == kind.as_str() && a.subject == subject)
     };
     for row in &health.destinations {
         let ends = ends.get(&row.name).cloned().unwrap_or_default();
@@ -158,28 +203,36 @@ pub fn judge(
     }
     for (source, count) in &health.capture_errors {
         let detail = json!({"open": count});
-        findings.push(Finding::new(kind::CAPTURE, source, Some("open".into()), detail));
+        findings.push(Finding::new(Kind::Capture, source, Some("open".into()), detail));
     }
-    if let Some(well) = maintenance {
-        let step = (!well).then(|| "failed".to_owned());
-        findings.push(Finding::new(kind::MAINTENANCE, "", step, json!({})));
+    for (source, trouble) in &health.troubles {
+        let detail = json!({"trouble": trouble});
+        findings.push(Finding::new(Kind::Sweep, source, Some("trouble".into()), detail));
+    }
+    // One that went through from here has run every task; what they said is in the database.
+    if maintenance.is_some() || !health.failing.is_empty() {
+        let is_bad = maintenance == Some(false) || !health.failing.is_empty();
+        let step = is_bad.then(|| "failed".to_owned());
+        let detail = json!({"tasks": health.failing});
+        findings.push(Finding::new(Kind::Maintenance, "", step, detail));
     }
     let step = (!health.overflow.is_empty()).then(|| "default_partition".to_owned());
     let detail = json!({"tables": health.overflow});
-    findings.push(Finding::new(kind::MAINTENANCE, "partitions", step, detail));
+    findings.push(Finding::new(Kind::Maintenance, "partitions", step, detail));
     // What is gone cannot be wrong any more.
     for Open { kind, subject, .. } in &health.alerts {
-        let gone = match OF_DESTINATIONS.iter().find(|known| *known == kind) {
-            Some(kind) => {
-                let there = health.destinations.iter().any(|row| row.name == *subject);
-                (!there).then_some(*kind)
+        let Some(kind) = Kind::parse(kind) else { continue };
+        let is_there = match kind {
+            Kind::Blocked | Kind::Backlog | Kind::Refusals | Kind::Credential | Kind::Version => {
+                health.destinations.iter().any(|row| row.name == *subject)
             }
-            None if kind == kind::CAPTURE => {
-                (!health.capture_errors.contains_key(subject)).then_some(kind::CAPTURE)
-            }
-            None => None,
+            Kind::Capture => health.capture_errors.contains_key(subject),
+            Kind::Sweep => health.troubles.contains_key(subject),
+            Kind::Maintenance => true,
         };
-        findings.extend(gone.map(|kind| Finding::new(kind, subject, None, json!({}))));
+        if !is_there {
+            findings.push(Finding::new(kind, subject, None, json!({})));
+        }
     }
     findings.retain(|finding| {
         let open =
@@ -194,49 +247,50 @@ fn of_destination(
     ends: &Ends,
     settings: &Alerts,
     now: Timestamp,
-    is_open: impl Fn(&str, &str) -> bool,
+    is_open: impl Fn(Kind, &str) -> bool,
 ) -> Vec<Finding> {
     let name = row.name.as_str();
     let platform = row.platform.as_str();
     // Whoever pauses a destination knows that it waits.
     let paused = row.state == "paused";
     // Once open, an alert stays until things are half as bad: it must not come and go.
-    let limit = |kind, limit: i64| if is_open(kind, name) { limit / 2 } else { limit };
+    let limit = |kind: Kind, limit: i64| if is_open(kind, name) { limit / 2 } else { limit };
 
     let blocked = (row.state == "blocked").then(|| row.reason.clone().unwrap_or_default());
     let detail = json!({"platform": platform, "reason": blocked});
-    let blocked = Finding::new(kind::BLOCKED, name, blocked, detail);
+    let blocked = Finding::new(Kind::Blocked, name, blocked, detail);
 
     let waited = row.backlog_seconds.filter(|_| row.state == "active").unwrap_or(0);
     let longest = i64::try_from(settings.backlog.as_secs()).unwrap_or(i64::MAX);
-    let late = (waited > limit(kind::BACKLOG, longest)).then(|| "late".to_owned());
+    let late = (waited > limit(Kind::Backlog, longest)).then(|| "late".to_owned());
     let detail = json!({"platform": platform, "oldest_seconds": waited});
-    let backlog = Finding::new(kind::BACKLOG, name, late, detail);
+    let backlog = Finding::new(Kind::Backlog, name, late, detail);
 
     let percent = i64::try_from(settings.refused_percent).unwrap_or(100);
     let shared = row.settled_1h >= FEWEST_SETTLED
-        && row.refused_1h * 200 >= row.settled_1h * limit(kind::REFUSALS, percent * 2);
+        && row.refused_1h.saturating_mul(200)
+            >= row.settled_1h.saturating_mul(limit(Kind::Refusals, percent * 2));
     let detail = json!({
         "platform": platform, "refused": row.refused_1h, "of": row.settled_1h,
     });
     let step = (shared && !paused).then(|| "share".to_owned());
-    let refusals = Finding::new(kind::REFUSALS, name, step, detail);
+    let refusals = Finding::new(Kind::Refusals, name, step, detail);
 
     let step = ends.version.as_ref().filter(|_| !paused).and_then(|(_, end)| step_to(*end, now));
     let detail = json!({
         "platform": platform, "version": ends.version.as_ref().map(|(version, _)| version),
     });
-    let version = Finding::new(kind::VERSION, name, step, detail);
+    let version = Finding::new(Kind::Version, name, step, detail);
 
     let mut findings = vec![backlog, refusals, version];
-    if row.proven || row.state != "active" || !is_open(kind::BLOCKED, name) {
+    if row.proven || row.state != "active" || !is_open(Kind::Blocked, name) {
         findings.push(blocked);
     }
     // Another sidecar may know of an end where this one does not.
     if let Some(end) = ends.credential {
         let step = step_to(end, now).filter(|_| !paused);
         let detail = json!({"platform": platform, "credential": row.credential});
-        findings.push(Finding::new(kind::CREDENTIAL, name, step, detail));
+        findings.push(Finding::new(Kind::Credential, name, step, detail));
     }
     findings
 }
@@ -261,45 +315,62 @@ impl Claimed {
         let subject = self.subject.as_str();
         let number = |key: &str| self.detail[key].as_i64().unwrap_or_default();
         let word = |key: &str| self.detail[key].as_str().unwrap_or_default();
-        let (what, way_out) = match self.kind.as_str() {
-            kind::BLOCKED => {
-                let advice = destination::explain(word("platform"), &self.step);
+        let Some(kind) = Kind::parse(&self.kind) else {
+            return format!(
+                "[{instance}] {}: an alert that this program does not know; see capi.alerts.",
+                self.kind
+            );
+        };
+        let (what, way_out) = match kind {
+            Kind::Blocked => {
+                let advice = platform::explain(word("platform"), &self.step);
                 let advice = advice.unwrap_or("mend the cause, then resume the destination");
                 (format!("{subject} is blocked: {}", self.step), format!("Nothing is lost. {advice}"))
             }
-            kind::BACKLOG => (
+            Kind::Backlog => (
                 format!("{subject}: the oldest event waits for {} minutes", number("oldest_seconds") / 60),
                 "See capi status, and the sidecar's log".to_owned(),
             ),
-            kind::REFUSALS => (
+            Kind::Refusals => (
                 format!("{subject} refused {} of {} events within an hour", number("refused"), number("of")),
                 format!("select reason, count(*) from capi.delivery where destination = '{subject}' and \
                     status = 'refused' and captured_at > now() - interval '1 day' group by 1"),
             ),
-            kind::CREDENTIAL => (
+            Kind::Credential => (
                 format!("{subject}: the credential {} {}", word("credential"), self.ends("expires")),
                 "Store a new one under the same name, and its own end beside it".to_owned(),
             ),
-            kind::VERSION => (
+            Kind::Version => (
                 format!("{subject}: API {} {}", word("version"), self.ends("ends")),
                 "Set api_version to a newer one with capi.alter_destination".to_owned(),
             ),
-            kind::CAPTURE => (
+            Kind::Capture => (
                 format!("{subject}: {} rows could not be captured", number("open")),
                 "Their orders are safe. See capi.capture_error, mend the cause, then capi.recapture".to_owned(),
             ),
-            _ if self.step == "default_partition" => (
+            Kind::Sweep => (
+                format!("{subject}: not every row can be compared with the outbox: {}", word("trouble")),
+                "What the triggers missed there stays missing until it is mended. See capi.sweeps; capi.sweep tries \
+                    again at once; capi.untrack if the table or its view is gone for good".to_owned(),
+            ),
+            Kind::Maintenance if self.step == "default_partition" => (
                 "rows have gone into a default partition".to_owned(),
                 "No partitions were made ahead: look for errors of the maintenance in the log".to_owned(),
             ),
-            _ => (
-                "the maintenance has failed".to_owned(),
-                "The sidecar's log says why".to_owned(),
+            Kind::Maintenance => (
+                match self.detail["tasks"].as_object() {
+                    Some(tasks) if !tasks.is_empty() => {
+                        let tasks: Vec<&str> = tasks.keys().map(String::as_str).collect();
+                        format!("the maintenance has failed: {}", tasks.join(", "))
+                    }
+                    _ => "the maintenance has failed".to_owned(),
+                },
+                "capi.maintenance() and the sidecar's log say why".to_owned(),
             ),
         };
         match self.cleared_at {
             Some(at) => {
-                let minutes = (at - self.raised_at).max(0) / 60;
+                let minutes = at.saturating_sub(self.raised_at).max(0) / 60;
                 format!("[{instance}] over after {minutes} minutes: {what}")
             }
             None => format!("[{instance}] {what}. {way_out}."),
@@ -316,9 +387,10 @@ impl Claimed {
 
     /// What is posted.
     pub fn message(&self, instance: &str, format: AlertFormat) -> Value {
-        let text = self.text(instance);
+        // A name with a line break would begin a line of its own, in a chat or in a log.
+        let text = one_line(&self.text(instance));
         match format {
-            AlertFormat::Slack => json!({"text": text}),
+            AlertFormat::Slack => json!({"text": slack(&text)}),
             AlertFormat::Json => json!({
                 "event": self.event(),
                 "instance": instance,
@@ -335,10 +407,54 @@ impl Claimed {
     }
 }
 
+/// The text on one line: whatever breaks or hides a line is a blank.
+pub(crate) fn one_line(text: &str) -> String {
+    let breaks = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.replace(breaks, " ")
+}
+
+/// The text for Slack: `&`, `<` and `>` are its control characters, so that a table named `<!channel>`
+/// would call everybody (docs.slack.dev/messaging/formatting-message-text,
+/// read 2026-11-30).
+fn slack(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn every_kind_is_one_that_the_table_takes_and_says_what_it_is() {
+        let table = include_str!("../../sql/tables/alert.sql");
+        let known = table.split("kind in (").nth(1).and_then(|rest| rest.split(')').next());
+        let known: Vec<&str> =
+            known.expect("a list").split(',').map(|word| word.trim().trim_matches('\'')).collect();
+        assert_eq!(known, Kind::ALL.map(Kind::as_str));
+        let mut texts = Vec::new();
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+            let alert = Claimed {
+                alert: 1,
+                kind: kind.as_str().to_owned(),
+                subject: "meta-eu".to_owned(),
+                step: "1".to_owned(),
+                detail: json!({}),
+                told: false,
+                raised_at: 0,
+                cleared_at: None,
+            };
+            texts.push(alert.text("shop"));
+        }
+        let count = texts.len();
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), count, "{texts:#?}");
+    }
 
     fn settings() -> Alerts {
         Alerts {
@@ -379,6 +495,8 @@ mod tests {
             adopted: true,
             destinations,
             capture_errors: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            failing: BTreeMap::new(),
             overflow: vec![],
             alerts: open.iter().map(alert).collect(),
             untold: false,
@@ -522,7 +640,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("expired"), "{text}");
-        assert_eq!(block.message("shop", AlertFormat::Slack), json!({"text": text}));
+        assert_eq!(block.message("shop", AlertFormat::Slack), json!({"text": slack(&text)}));
         let over = Claimed { cleared_at: Some(1_330), told: true, ..block.clone() };
         assert_eq!(over.text("shop"), "[shop] over after 5 minutes: meta-eu is blocked: 190/463");
         let object = over.message("shop", AlertFormat::Json);
@@ -530,6 +648,26 @@ mod tests {
         assert_eq!(object["raised_at"], 1_000);
         let again = Claimed { told: true, ..block };
         assert_eq!(again.message("shop", AlertFormat::Json)["event"], "changed");
+    }
+
+    #[test]
+    fn a_name_calls_nobody_and_begins_no_line() {
+        let capture = Claimed {
+            subject: "<!channel> & <https://x.example|here>\n[shop] over\u{2028}now".into(),
+            ..claimed("capture_errors", "open", json!({"open": 4}))
+        };
+        let slack = capture.message("<@U1>", AlertFormat::Slack)["text"].clone();
+        let slack = slack.as_str().expect("a text").to_owned();
+        assert!(
+            slack.starts_with(
+                "[&lt;@U1&gt;] &lt;!channel&gt; &amp; &lt;https://x.example|here&gt; [shop] over now: 4"
+            ),
+            "{slack}"
+        );
+        let object = capture.message("shop", AlertFormat::Json);
+        let text = object["text"].as_str().expect("a text");
+        assert!(text.contains("<!channel> &") && !text.contains(['\n', '\u{2028}']), "{text}");
+        assert_eq!(object["subject"], capture.subject, "as it is, for programs");
     }
 
     #[test]

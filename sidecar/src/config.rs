@@ -17,11 +17,15 @@ use secrecy::SecretString;
 use toml::{Table, Value};
 
 use crate::retry::Rate;
+use environment::Environment;
 
 mod credentials;
 mod database;
+mod environment;
+mod exposed;
 
-pub use credentials::{CredentialError, Credentials, Fingerprint};
+pub use credentials::{Credential, CredentialError, Credentials, Fingerprint};
+use credentials::{Declared, Place, Source, is_name};
 pub use database::Database;
 
 /// The settings of the help text, by key: meaning, unit, default.
@@ -49,6 +53,8 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("alert_refused", "percent of refused events in an hour that make an alert [10]"),
     ("log", "filter such as info or capi_sidecar=debug [info]"),
     ("log_format", "text or json [text]"),
+    ("credentials", "the credentials, NAME or NAME@host, by commas; a table in the file [none]"),
+    ("endpoints", "hosts besides the vendors' own, by commas; a list in the file [none]"),
     ("credentials_dir", "directory with one file per credential [none]"),
 ];
 
@@ -77,8 +83,10 @@ pub struct Config {
     pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
-    /// Where credentials are found.
+    /// Which credentials there are, and where they may go.
     pub credentials: Credentials,
+    /// The file that was read.
+    file: Option<PathBuf>,
 }
 
 /// How batches are sent.
@@ -205,9 +213,6 @@ pub enum ConfigError {
 /// Requests per minute that one may ask for.
 const RATES: RangeInclusive<u64> = 1..=60_000;
 
-/// Looks a variable up; tests pass their own.
-type Environment = fn(&str) -> Option<String>;
-
 /// The value of an environment variable, unless it is empty.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn variable(name: &str) -> Option<String> {
@@ -218,12 +223,18 @@ impl Config {
     /// Reads `file`, or the one that `CAPI_CONFIG` names, and the environment over it.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let named = variable("CAPI_CONFIG").map(PathBuf::from);
-        let text = match file.or(named.as_deref()) {
+        let file = file.or(named.as_deref());
+        let text = match file {
             Some(path) => fs::read_to_string(path)
                 .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?,
             None => String::new(),
         };
-        Self::read(&text, variable)
+        Ok(Self { file: file.map(Path::to_owned), ..Self::read(&text, variable)? })
+    }
+
+    /// Places of the configuration and of credentials that everybody on the machine may change.
+    pub fn exposed(&self) -> Vec<PathBuf> {
+        exposed::exposed(self.file.as_deref(), self.credentials.directory.as_deref())
     }
 
     /// Settings that differ in `new` and take effect with the next start only.
@@ -290,6 +301,7 @@ impl Settings {
             return Err(broken("lease", "must exceed request_timeout by more than 5 seconds"));
         }
         Ok(Config {
+            file: None,
             database: self.database(usize::try_from(connections).unwrap_or(6))?,
             instance: self.text("instance")?,
             worker: self.text("worker")?.unwrap_or_else(default_worker),
@@ -304,7 +316,8 @@ impl Settings {
             alerts: self.alerts()?,
             log: self.log()?,
             credentials: Credentials {
-                table: self.credentials()?,
+                declared: self.credentials()?,
+                endpoints: self.endpoints()?,
                 directory: self.text("credentials_dir")?.map(PathBuf::from),
                 environment: self.environment,
             },
@@ -378,19 +391,66 @@ impl Settings {
         table.into_iter().map(rate).collect()
     }
 
-    fn credentials(&mut self) -> Result<BTreeMap<String, SecretString>, ConfigError> {
-        self.known.push("credentials");
-        let rule = "must be a table of names with texts";
-        let table = match self.table.remove("credentials") {
-            None => return Ok(BTreeMap::new()),
+    fn credentials(&mut self) -> Result<BTreeMap<String, Declared>, ConfigError> {
+        const KEY: &str = "credentials";
+        self.known.push(KEY);
+        let rule = "must be a table of names, each with a text or with a table of value, env or file, \
+            and hosts and expires";
+        let table = match self.table.remove(KEY) {
+            None => Table::new(),
             Some(Value::Table(table)) => table,
-            Some(_) => return Err(broken("credentials", rule)),
+            Some(_) => return Err(broken(KEY, rule)),
         };
-        let secret = |(name, value)| match value {
-            Value::String(token) => Ok((name, SecretString::from(token))),
-            _ => Err(broken("credentials", rule)),
+        let mut declared = BTreeMap::new();
+        for (name, value) in table {
+            if !is_name(&name) {
+                return Err(broken(KEY, &CredentialError::Name.to_string()));
+            }
+            let one = match value {
+                Value::String(token) => {
+                    Declared { source: Source::Value(token.into()), ..Declared::default() }
+                }
+                Value::Table(table) => declaration(table).ok_or_else(|| broken(KEY, rule))?,
+                _ => return Err(broken(KEY, rule)),
+            };
+            declared.insert(name, one);
+        }
+        // One that the file declares may get its hosts here.
+        let mut named: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        for one in listed(&(self.environment)(&variable_of(KEY)).unwrap_or_default()) {
+            let (name, place) = match one.split_once('@') {
+                Some((name, place)) => (name, Some(place)),
+                None => (one.as_str(), None),
+            };
+            let place = place.map(|place| Place::parse(place).ok_or(())).transpose();
+            let (true, Ok(place)) = (is_name(name), place) else {
+                let rule = "must be names of credentials, each with or without @host or @host:port \
+                    behind it";
+                return Err(broken(KEY, rule));
+            };
+            named.entry(name.to_owned()).or_default().extend(place);
+        }
+        for (name, hosts) in named {
+            let one: &mut Declared = declared.entry(name).or_default();
+            if !hosts.is_empty() {
+                one.hosts = Some(hosts);
+            }
+        }
+        Ok(declared)
+    }
+
+    fn endpoints(&mut self) -> Result<Vec<Place>, ConfigError> {
+        const KEY: &str = "endpoints";
+        self.known.push(KEY);
+        let in_file = self.table.remove(KEY);
+        let places = match ((self.environment)(&variable_of(KEY)), in_file) {
+            (Some(text), _) => {
+                listed(&text).iter().map(|one| Place::parse(one)).collect::<Option<Vec<_>>>()
+            }
+            (None, None) => Some(Vec::new()),
+            (None, Some(list)) => places(list),
         };
-        table.into_iter().map(secret).collect()
+        places.ok_or_else(|| broken(KEY, "must be a list of hosts, each with or without a port"))
     }
 
     fn text(&mut self, key: &'static str) -> Result<Option<String>, ConfigError> {
@@ -434,6 +494,40 @@ impl Settings {
             Some((key, _)) => Err(ConfigError::Unknown { key, known: self.known.join(", ") }),
         }
     }
+}
+
+/// The parts of a list in a variable.
+fn listed(text: &str) -> Vec<String> {
+    let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// A list of hosts in the file.
+fn places(value: Value) -> Option<Vec<Place>> {
+    let Value::Array(list) = value else { return None };
+    list.iter().map(|one| Place::parse(one.as_str()?)).collect()
+}
+
+/// What the table of a credential says; nothing when it says what has no meaning.
+fn declaration(mut table: Table) -> Option<Declared> {
+    let mut text = |key: &str| match table.remove(key) {
+        None => Some(None),
+        Some(Value::String(text)) if !text.is_empty() => Some(Some(text)),
+        Some(_) => None,
+    };
+    let source = match (text("value")?, text("env")?, text("file")?) {
+        (None, None, None) => Source::Usual,
+        (Some(value), None, None) => Source::Value(value.into()),
+        (None, Some(variable), None) => Source::Variable(variable),
+        (None, None, Some(file)) => Source::File(file.into()),
+        _ => return None,
+    };
+    let expires = text("expires")?.map(SecretString::from);
+    let hosts = match table.remove("hosts") {
+        None => None,
+        Some(list) => Some(places(list)?),
+    };
+    table.is_empty().then_some(Declared { source, hosts, expires })
 }
 
 /// The variable of a setting.
@@ -483,7 +577,7 @@ mod tests {
             Settings { table: URL.parse().expect("TOML"), environment: nothing, known: vec![] };
         settings.config().expect("a configuration");
         let mut known = settings.known;
-        known.retain(|key| !["credentials", "rates"].contains(key));
+        known.retain(|key| *key != "rates");
         let mut listed: Vec<_> = SETTINGS.iter().map(|(key, _)| *key).collect();
         known.sort_unstable();
         listed.sort_unstable();
@@ -519,6 +613,13 @@ mod tests {
             ("log = 'a=b=c'", "setting log"),
             ("credentials = 's3cret'", "setting credentials"),
             ("credentials = { a = 1 }", "setting credentials"),
+            ("credentials.A = { value = 's3cret', file = '/x' }", "setting credentials"),
+            ("credentials.A = { hosts = 'a.example' }", "setting credentials"),
+            ("credentials.A = { hosts = ['https://s3cret'] }", "setting credentials"),
+            ("credentials.A = { s3cret = 'a' }", "setting credentials"),
+            ("credentials.PGPASSWORD = { env = 'A' }", "setting credentials"),
+            ("endpoints = 's3cret'", "setting endpoints"),
+            ("endpoints = ['s3cret/x']", "setting endpoints"),
             ("rate = 0", "setting rate"),
             ("rates = { meta-eu = 's3cret' }", "setting rates"),
             ("rates = { meta-eu = 0 }", "setting rates"),
@@ -554,6 +655,81 @@ mod tests {
         let new = new.expect("a configuration");
         assert_eq!(old.worker, new.worker);
         assert_eq!(old.needs_restart(&new), ["listen", "log"]);
+    }
+
+    /// Whether the credential is declared and may go to this URL, for destinations of Meta.
+    fn goes(config: &Config, name: &str, url: &str) -> Result<bool, CredentialError> {
+        let url = reqwest::Url::parse(url).expect("a URL");
+        Ok(config.credentials.resolve(name, "meta")?.may_go(&url))
+    }
+
+    #[test]
+    fn a_credential_goes_to_its_hosts_or_to_the_vendors_and_the_listed_ones() {
+        fn environment(name: &str) -> Option<String> {
+            Some(match name {
+                "CAPI_CREDENTIALS" => {
+                    "A_TOKEN, HOOK@a.example HOOK@127.0.0.1:8080,B_TOKEN@b.example".into()
+                }
+                "CAPI_ENDPOINTS" => "gw.example.com,127.0.0.1:55190".into(),
+                "A_TOKEN" | "HOOK" | "SECRET_ACCESS_KEY" | "OTHER_NAME" => "t".into(),
+                _ => return None,
+            })
+        }
+        let file = format!(
+            "{URL}endpoints = ['not.this.example']\n[credentials]\nB_TOKEN = 't'\n\
+             [credentials.C_TOKEN]\nenv = 'OTHER_NAME'\nhosts = ['c.example']\n"
+        );
+        let config = Config::read(&file, environment).expect("a configuration");
+        for (name, url, expected) in [
+            ("A_TOKEN", "https://graph.facebook.com/v1/1", Ok(true)),
+            ("A_TOKEN", "https://gw.example.com/capi", Ok(true)),
+            ("A_TOKEN", "http://127.0.0.1:55190/", Ok(true)),
+            ("A_TOKEN", "http://127.0.0.1:55191/", Ok(false)),
+            ("A_TOKEN", "https://not.this.example/", Ok(false)),
+            ("A_TOKEN", "https://business-api.tiktok.com/", Ok(false)),
+            ("HOOK", "https://a.example/in", Ok(true)),
+            ("HOOK", "http://127.0.0.1:8080/in", Ok(true)),
+            ("HOOK", "https://graph.facebook.com/", Ok(false)),
+            ("HOOK", "https://gw.example.com/", Ok(false)),
+            ("B_TOKEN", "https://b.example/", Ok(true)),
+            ("B_TOKEN", "https://graph.facebook.com/", Ok(false)),
+            ("C_TOKEN", "https://c.example/", Ok(true)),
+            ("SECRET_ACCESS_KEY", "https://graph.facebook.com/", Err(CredentialError::Undeclared)),
+            ("OTHER_NAME", "https://graph.facebook.com/", Err(CredentialError::Undeclared)),
+        ] {
+            assert_eq!(goes(&config, name, url), expected, "{name} to {url}");
+        }
+    }
+
+    #[test]
+    fn the_receiver_of_alerts_is_no_credential_of_destinations() {
+        fn environment(name: &str) -> Option<String> {
+            (name == "ALERT_URL").then(|| "https://hooks.example/s3cret".into())
+        }
+        let file = format!("{URL}alert_webhook = 'ALERT_URL'\n");
+        let config = Config::read(&file, environment).expect("a configuration");
+        assert!(config.credentials.receiver("ALERT_URL").is_ok());
+        let undeclared = Err(CredentialError::Undeclared);
+        assert_eq!(goes(&config, "ALERT_URL", "https://graph.facebook.com/"), undeclared);
+        assert!(config.credentials.receiver("CAPI_DATABASE_URL").is_err());
+    }
+
+    #[test]
+    fn what_is_refused_has_the_line_to_add() {
+        let config = read("[credentials]\nA = 't'\nB = { value = 't', hosts = ['b.example'] }\n");
+        let credentials = config.expect("a configuration").credentials;
+        let says = |name: &str, url: &str| {
+            let credential = credentials.resolve(name, "meta").expect(name);
+            credentials.check_endpoint(name, &credential, url)
+        };
+        assert_eq!(says("A", "https://graph.facebook.com"), Ok(()));
+        let said = says("A", "http://127.0.0.1:55190/x").expect_err("not listed");
+        assert!(said.starts_with("credential A may not go to 127.0.0.1:55190: "), "{said}");
+        assert!(said.contains(r#"hosts = ["127.0.0.1:55190"] to [credentials.A]"#), "{said}");
+        let said = says("B", "https://graph.facebook.com").expect_err("not listed");
+        assert!(said.ends_with("add it to the hosts of B"), "{said}");
+        let said = credentials.resolve("C", "meta").expect_err("not declared").about("C");
+        assert!(said.contains("[credentials.C]") && said.contains("CAPI_CREDENTIALS"), "{said}");
     }
 
     #[test]

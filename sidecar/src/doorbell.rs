@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use crate::config;
-use crate::crew::{Crew, View};
 use crate::queue::{Polled, QueueError, Session};
-use crate::worker::Tools;
+use crate::worker::Context;
+use crate::workers::{View, Workers};
 
 /// Longest pause between polls while awake without getting anywhere: another session holds the
 /// bell's lock, or work is listed that nobody gets.
@@ -49,12 +49,12 @@ impl Rhythm {
 
     /// `claimed` tells whether any batch was claimed since the last look.
     fn next(&mut self, view: View, claimed: bool, now: Instant) -> Next {
-        if claimed || view.hungry {
+        if claimed || view.busy {
             self.awake(now);
         }
         if now.duration_since(self.last_work) < self.settings.sleep_after {
             // Whoever knows of work needs no poll; whoever does not must not wait for the others.
-            return if view.hungry && !view.idle {
+            return if view.busy && !view.idle {
                 Next::Await
             } else {
                 Next::Poll(self.settings.poll)
@@ -82,25 +82,25 @@ impl Rhythm {
 /// Runs until `stop` turns true or the connection is lost.
 pub async fn run(
     session: &Session,
-    crew: &mut Crew,
-    tools: &Tools,
+    workers: &mut Workers,
+    context: &Context,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), QueueError> {
     let mut bell = Bell::new(session).await?;
-    let mut rhythm = Rhythm::new(tools.config.doorbell.clone(), Instant::now());
-    let mut claimed = tools.claimed.load(Ordering::Relaxed);
+    let mut rhythm = Rhythm::new(context.config.doorbell.clone(), Instant::now());
+    let mut claimed = context.claimed.load(Ordering::Relaxed);
     while !*stop.borrow() {
-        tools.vitals.beat(tools.config.doorbell.safety_poll);
-        let view = look(session, crew).await?;
+        context.vitals.beat(context.config.doorbell.safety_poll);
+        let view = look(session, workers).await?;
         let now = Instant::now();
-        let so_far = tools.claimed.load(Ordering::Relaxed);
+        let so_far = context.claimed.load(Ordering::Relaxed);
         let progress = std::mem::replace(&mut claimed, so_far) != so_far;
         let pause = match rhythm.next(view, progress, now) {
             Next::Poll(pause) => pause,
-            Next::Await => tools.config.doorbell.safety_poll,
+            Next::Await => context.config.doorbell.safety_poll,
             Next::Sleep => {
                 if bell.arm(session).await? {
-                    sleep_armed(session, crew, tools, &mut bell, &mut stop).await?;
+                    sleep_armed(session, workers, context, &mut bell, &mut stop).await?;
                     rhythm.awake(Instant::now());
                     continue;
                 }
@@ -109,7 +109,7 @@ pub async fn run(
         };
         tokio::select! {
             () = sleep(pause) => {}
-            () = tools.nudge.notified() => {}
+            () = context.nudge.notified() => {}
             _ = stop.changed() => {}
         }
     }
@@ -117,38 +117,42 @@ pub async fn run(
 }
 
 /// One poll and what follows from it.
-async fn look(session: &Session, crew: &mut Crew) -> Result<View, QueueError> {
+async fn look(session: &Session, workers: &mut Workers) -> Result<View, QueueError> {
     let polled = session.poll().await?;
-    attend(session, crew, &polled).await
+    tell(session, workers, &polled).await
 }
 
-async fn attend(session: &Session, crew: &mut Crew, polled: &[Polled]) -> Result<View, QueueError> {
-    if crew.is_stale(polled) {
-        crew.rebuild(session.destinations().await?);
+async fn tell(
+    session: &Session,
+    workers: &mut Workers,
+    polled: &[Polled],
+) -> Result<View, QueueError> {
+    if workers.is_stale(polled) {
+        workers.rebuild(session.destinations().await?, polled);
     }
-    for blocked in crew.changed_credentials() {
+    for blocked in workers.changed_credentials() {
         let name = &blocked.name;
         if session.unblock(blocked.destination, blocked.version, "credential_changed").await? {
             info!(destination = name, "its credential was not tried yet: sending");
         }
     }
-    Ok(crew.attend(polled))
+    Ok(workers.tell(polled))
 }
 
 /// Drains once more, then sleeps until there is something to do; wakes disarmed.
 async fn sleep_armed(
     session: &Session,
-    crew: &mut Crew,
-    tools: &Tools,
+    workers: &mut Workers,
+    context: &Context,
     bell: &mut Bell,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<(), QueueError> {
-    let safety_poll = tools.config.doorbell.safety_poll;
+    let safety_poll = context.config.doorbell.safety_poll;
     debug!(armed = bell.armed, "asleep");
     loop {
-        let view = look(session, crew).await?;
-        tools.vitals.beat(safety_poll);
-        if view.told || view.hungry || *stop.borrow() {
+        let view = look(session, workers).await?;
+        context.vitals.beat(safety_poll);
+        if view.told || view.busy || *stop.borrow() {
             break;
         }
         let pause = view.due_in.map_or(safety_poll, |due_in| due_in.min(safety_poll));
@@ -157,14 +161,14 @@ async fn sleep_armed(
                 // Both at once: who waits for the answer waits for one round trip.
                 let (polled, disarmed) = tokio::join!(session.poll(), bell.disarm(session));
                 disarmed?;
-                attend(session, crew, &polled?).await?;
+                tell(session, workers, &polled?).await?;
                 debug!("awake");
                 return Ok(());
             }
             () = sleep(pause) => if bell.stand(session).await? {
                 break;
             },
-            () = tools.nudge.notified() => {}
+            () = context.nudge.notified() => {}
             _ = stop.changed() => {}
         }
     }
@@ -229,7 +233,7 @@ mod tests {
         Rhythm::new(settings, now)
     }
 
-    const IDLE: View = View { idle: true, hungry: false, told: false, due_in: None };
+    const IDLE: View = View { idle: true, busy: false, told: false, due_in: None };
 
     #[test]
     fn sleeps_after_a_while_without_work() {
@@ -245,10 +249,10 @@ mod tests {
     fn a_backlog_never_arms_the_bell() {
         let start = Instant::now();
         let mut rhythm = rhythm(start);
-        let busy = View { hungry: true, idle: false, ..IDLE };
+        let busy = View { busy: true, idle: false, ..IDLE };
         assert_eq!(rhythm.next(busy, false, start + 500 * MS), Next::Await);
         // A second destination must not wait for the first one's backlog.
-        let mixed = View { hungry: true, ..IDLE };
+        let mixed = View { busy: true, ..IDLE };
         assert_eq!(rhythm.next(mixed, false, start + 900 * MS), Next::Poll(3 * MS));
     }
 

@@ -1,18 +1,25 @@
 //! The one HTTP client: timeouts, size limit, no redirects, credentials, redaction.
 
-use std::net::IpAddr;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capi_core::destination::{CredentialSlot, Grant, Method, Request, Response};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
-use reqwest::{Client, Url, redirect};
+use reqwest::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 use ring::hmac;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::config::Credential;
 use crate::oauth::{self, Tokens};
+pub use error::SendError;
+use error::is_safe;
+
+pub(crate) mod error;
 
 /// Most bytes of an answer that are read. Platforms answer in hundreds.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -23,66 +30,51 @@ const RETRY_AFTER: &str = "retry-after";
 /// How long an idle connection to a platform is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How many ids of answers are kept of each host.
+const IDS_KEPT: usize = 1_000;
+
+/// Where platforms write the id of an answer; one id for each request.
+const IDS: [&str; 4] = ["/fbtrace_id", "/error/fbtrace_id", "/request_id", "/requestId"];
+
 /// Sends requests to platforms.
 #[derive(Clone, Debug)]
 pub struct Http {
-    client: Client,
+    pool: Arc<Mutex<Client>>,
+    make: Make,
+    seen: Arc<Mutex<Seen>>,
     /// From the start of a request to the end of its answer, all exchanges of a token included.
     timeout: Duration,
     tokens: Tokens,
 }
 
-/// Why a request brought no answer. Holds no URL, for one may hold a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The request could not be made of its parts: settings or credential are wrong.
-    #[error("request cannot be built")]
-    Build,
-    /// The URL is neither https nor loopback.
-    #[error("refuses to send in clear to another machine")]
-    InClear,
-    /// The credential is not of the form that the platform's slot asks for.
-    #[error("credential has not the form that the platform asks for")]
-    Credential,
-    /// The token endpoint refuses the credential.
-    #[error("the token endpoint refuses the credential")]
-    TokenRefused,
-    /// The token endpoint gives no token now.
-    #[error("the token endpoint gives no token")]
-    TokenUnavailable,
-    /// No connection: certainly not sent.
-    #[error("cannot connect")]
-    Connect,
-    /// No answer in time: perhaps sent.
-    #[error("no answer in time")]
-    Timeout,
-    /// The connection broke: perhaps sent.
-    #[error("connection broke before the answer")]
-    Broken,
+/// What a client is made of.
+#[derive(Clone, Debug)]
+struct Make {
+    tls: ClientConfig,
+    connect_timeout: Duration,
+    timeout: Duration,
 }
 
-impl SendError {
-    /// The reason on record.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Build => "request_not_built",
-            Self::InClear => "tls_required",
-            Self::Credential => "credential_malformed",
-            Self::TokenRefused => "token_refused",
-            Self::TokenUnavailable => "token_unavailable",
-            Self::Connect => "connect_failed",
-            Self::Timeout => "answer_timeout",
-            Self::Broken => "answer_lost",
-        }
-    }
+/// Ids of the last answers of each host, hashed.
+#[derive(Debug, Default)]
+struct Seen {
+    hasher: RandomState,
+    hosts: HashMap<String, VecDeque<u64>>,
+}
 
-    /// Whether the platform may have got the request: `no` or `unknown`.
-    pub fn certainty(self) -> &'static str {
-        match self {
-            Self::Build | Self::InClear | Self::Connect => "no",
-            Self::Credential | Self::TokenRefused | Self::TokenUnavailable => "no",
-            Self::Timeout | Self::Broken => "unknown",
+impl Seen {
+    /// Whether an id of a host is new; it is not from now on.
+    fn is_new(&mut self, host: &str, id: &str) -> bool {
+        let id = self.hasher.hash_one(id);
+        let ids = self.hosts.entry(host.to_owned()).or_default();
+        if ids.contains(&id) {
+            return false;
         }
+        if ids.len() == IDS_KEPT {
+            ids.pop_front();
+        }
+        ids.push_back(id);
+        true
     }
 }
 
@@ -99,13 +91,14 @@ pub enum NotifyError {
 
 /// Whether a credential is of the form that the slot asks for; says nothing of whether the platform
 /// takes it.
-pub fn check(slot: CredentialSlot, credential: &SecretString) -> Result<(), SendError> {
-    let is_token = credential.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+pub fn check(slot: CredentialSlot, credential: &Credential) -> Result<(), SendError> {
+    let secret = credential.secret().expose_secret();
+    let is_token = secret.bytes().all(|b| b.is_ascii_graphic());
     match slot {
         CredentialSlot::OAuth(grant) => oauth::check(grant, credential),
         CredentialSlot::Signature { .. } => Ok(()),
         // A key file of another platform's.
-        _ if !is_token || credential.expose_secret().starts_with('{') => Err(SendError::Credential),
+        _ if !is_token || secret.starts_with('{') => Err(SendError::Credential),
         _ => Ok(()),
     }
 }
@@ -115,26 +108,62 @@ pub fn check(slot: CredentialSlot, credential: &SecretString) -> Result<(), Send
 #[error("build the HTTP client")]
 pub struct ClientError(#[source] reqwest::Error);
 
+impl Make {
+    fn client(&self) -> Result<Client, ClientError> {
+        self.builder().build().map_err(ClientError)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    fn builder(&self) -> ClientBuilder {
+        Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .connect_timeout(self.connect_timeout)
+            .timeout(self.timeout)
+            .pool_idle_timeout(IDLE)
+            .redirect(redirect::Policy::none())
+            // Each send is an attempt on record, within the rate. A repetition by itself would be none.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .user_agent(concat!("pg_capi/", env!("CARGO_PKG_VERSION")))
+    }
+}
+
 impl Http {
     /// Builds the client. `timeout` runs from the start of a request to the end of its answer.
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn new(
         mut tls: ClientConfig,
         connect_timeout: Duration,
         timeout: Duration,
     ) -> Result<Self, ClientError> {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(connect_timeout)
-            .timeout(timeout)
-            .pool_idle_timeout(IDLE)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("pg_capi/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(ClientError)?;
-        Ok(Self { client, timeout, tokens: Tokens::default() })
+        let make = Make { tls, connect_timeout, timeout };
+        let pool = Arc::new(Mutex::new(make.client()?));
+        Ok(Self { pool, make, seen: Arc::default(), timeout, tokens: Tokens::default() })
+    }
+
+    fn client(&self) -> Client {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the connections, because an answer came that cannot be its request's: whatever else
+    /// such a connection holds is not believed. Requests that are under way end first.
+    pub fn part(&self) {
+        // What it is made of made one before; if it does not now, the next anomaly tries again.
+        if let Ok(client) = self.make.client() {
+            *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        }
+    }
+
+    /// Refuses an answer whose id was seen before: on HTTP/1.1, a second copy that comes late is
+    /// taken for the answer to the next request.
+    fn believe(&self, host: &str, answer: Response) -> Result<Response, SendError> {
+        let Some(id) = id_of(&answer) else { return Ok(answer) };
+        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_new(host, &id);
+        if is_new {
+            return Ok(answer);
+        }
+        self.part();
+        Err(SendError::Repeated)
     }
 
     /// Posts to a URL that is itself a secret; whether the receiver took it.
@@ -144,7 +173,7 @@ impl Http {
             return Err(SendError::InClear.into());
         }
         let body = serde_json::to_vec(body).map_err(|_| SendError::Build)?;
-        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        let request = self.client().post(url).header(CONTENT_TYPE, "application/json").body(body);
         let answer = request.send().await.map_err(|error| classify(&error))?;
         // What it says does not matter, and the connection can be used again only after its end.
         match read(answer).await?.status {
@@ -158,14 +187,18 @@ impl Http {
         &self,
         request: Request,
         slot: CredentialSlot,
-        credential: &SecretString,
+        credential: &Credential,
     ) -> Result<Response, SendError> {
         let mut parts = Parts::of(request)?;
+        // Settings may have named another place since the destination was looked at.
+        if !credential.may_go(&parts.url) {
+            return Err(SendError::NotAllowed);
+        }
         // An exchange looks at it itself.
         if !matches!(slot, CredentialSlot::OAuth(_)) {
             check(slot, credential)?;
         }
-        let secret = credential.expose_secret();
+        let secret = credential.secret().expose_secret();
         let (name, value) = match slot {
             CredentialSlot::OAuth(grant) => return self.exchanged(parts, grant, credential).await,
             CredentialSlot::Bearer => (AUTHORIZATION, Some(format!("Bearer {secret}"))),
@@ -181,6 +214,8 @@ impl Http {
                 let now = now.as_secs().to_string();
                 let signed = sign(secret, &now, &parts.body);
                 parts.headers.push((HeaderName::from_static(timestamp), now));
+                // A receiver of one's own may answer the same to all.
+                parts.has_own_answer = false;
                 (HeaderName::from_static(signature), Some(signed))
             }
         };
@@ -193,11 +228,12 @@ impl Http {
         &self,
         parts: Parts,
         grant: &'static Grant,
-        credential: &SecretString,
+        credential: &Credential,
     ) -> Result<Response, SendError> {
         let deadline = Instant::now() + self.timeout;
+        let client = self.client();
         let token = async |refused: Option<&SecretString>| {
-            let token = self.tokens.get(&self.client, grant, credential, refused);
+            let token = self.tokens.get(&client, grant, credential, refused);
             timeout_at(deadline, token).await.unwrap_or(Err(SendError::TokenUnavailable))
         };
         let send = async |parts: Parts, token: &SecretString| {
@@ -222,12 +258,16 @@ impl Http {
         name: HeaderName,
         value: Option<String>,
     ) -> Result<Response, SendError> {
+        let client = self.client();
+        let host = parts.has_own_answer.then(|| parts.url.authority().to_owned());
         let mut builder = match parts.method {
-            Method::Get => self.client.get(parts.url),
+            // No id tells a late copy of its answer from the answer to the next question, so on HTTP/1.1
+            // there is no next one on this connection. HTTP/2 numbers its answers, and drops this header.
+            Method::Get => client.get(parts.url).header(CONNECTION, "close"),
             Method::Post | Method::Delete => {
                 let builder = match parts.method {
-                    Method::Delete => self.client.delete(parts.url),
-                    _ => self.client.post(parts.url),
+                    Method::Delete => client.delete(parts.url),
+                    _ => client.post(parts.url),
                 };
                 builder.header(CONTENT_TYPE, "application/json").body(parts.body)
             }
@@ -241,8 +281,20 @@ impl Http {
             builder = builder.header(name, value);
         }
         let answer = builder.send().await.map_err(|error| classify(&error))?;
-        read(answer).await
+        let answer = read(answer).await?;
+        match host {
+            Some(host) => self.believe(&host, answer),
+            None => Ok(answer),
+        }
     }
+}
+
+/// The id that the platform gave to the request, in the body or, by Meta, in a header.
+fn id_of(answer: &Response) -> Option<String> {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let mut in_body = IDS.iter().filter_map(|place| body.pointer(place)?.as_str());
+    let id = in_body.next().or_else(|| answer.header("x-fb-trace-id"))?;
+    (!id.is_empty()).then(|| id.to_owned())
 }
 
 /// The status of a token that is not taken.
@@ -255,6 +307,9 @@ struct Parts {
     url: Url,
     headers: Vec<(HeaderName, String)>,
     body: Vec<u8>,
+    /// Whether the platform gives each answer an id of its own. The answer to a question may name
+    /// the request that is asked about.
+    has_own_answer: bool,
 }
 
 impl Parts {
@@ -265,7 +320,9 @@ impl Parts {
         }
         let headers = request.headers.into_iter();
         let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value)).collect();
-        Ok(Self { method: request.method, url, headers, body: request.body.into_bytes() })
+        let has_own_answer = request.method != Method::Get;
+        let body = request.body.into_bytes();
+        Ok(Self { method: request.method, url, headers, body, has_own_answer })
     }
 }
 
@@ -279,11 +336,6 @@ fn sign(secret: &str, timestamp: &str, body: &[u8]) -> String {
     let tag = context.sign();
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v1={hex}")
-}
-
-/// Whether a secret may travel to this URL.
-pub(crate) fn is_safe(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url)
 }
 
 async fn read(mut answer: reqwest::Response) -> Result<Response, SendError> {
@@ -333,12 +385,6 @@ fn classify(error: &reqwest::Error) -> SendError {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,8 +402,8 @@ mod tests {
         Request::post(url, &json!({"data": []}), vec![])
     }
 
-    fn token() -> SecretString {
-        "EAAGsecret".into()
+    fn token() -> Credential {
+        Credential::anywhere("EAAGsecret")
     }
 
     /// Answers one request with `answer` and hands back what it got; `None` says nothing at all.
@@ -473,7 +519,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_file_is_no_token() {
-        let file = SecretString::from("{\"private_key\":\"a\"}");
+        let file = Credential::anywhere("{\"private_key\":\"a\"}");
         for slot in
             [CredentialSlot::Bearer, CredentialSlot::Header("x-key"), CredentialSlot::Query("key")]
         {
@@ -483,7 +529,7 @@ mod tests {
             assert_eq!(check(slot, &token()), Ok(()));
         }
         let signing = CredentialSlot::Signature { timestamp: "t", signature: "s" };
-        assert_eq!(check(signing, &"two words".into()), Ok(()));
+        assert_eq!(check(signing, &Credential::anywhere("two words")), Ok(()));
     }
 
     #[tokio::test]
@@ -527,6 +573,176 @@ mod tests {
         let (url, _task) = server(ok(&"x".repeat(3 * ANSWER_LIMIT))).await;
         let answer = http().send(request(url), CredentialSlot::Bearer, &token()).await;
         assert_eq!(answer.expect("an answer").body.len(), ANSWER_LIMIT);
+    }
+
+    #[tokio::test]
+    async fn a_late_copy_of_an_answer_is_not_believed_for_the_next_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (copy, mut wanted) = tokio::sync::mpsc::channel::<()>(1);
+        let server = tokio::spawn(async move {
+            let request = async |stream: &mut TcpStream| {
+                let mut got = Vec::new();
+                while !got.ends_with(b"{\"data\":[]}") {
+                    let mut buffer = [0; 4096];
+                    let count = stream.read(&mut buffer).await.expect("a request");
+                    assert!(count > 0, "the connection ended before its request");
+                    got.extend_from_slice(&buffer[..count]);
+                }
+            };
+            let first = ok("{\"events_received\":1,\"fbtrace_id\":\"A1\"}").expect("text");
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            request(&mut stream).await;
+            stream.write_all(first.as_bytes()).await.expect("an answer");
+            // The copy comes when the second request is under way.
+            request(&mut stream).await;
+            stream.write_all(first.as_bytes()).await.expect("a copy");
+            wanted.recv().await;
+            // What the connection still holds is nobody's: the third request has one of its own.
+            let second = ok("{\"events_received\":1,\"fbtrace_id\":\"A2\"}").expect("text");
+            stream.write_all(second.as_bytes()).await.ok();
+            let (mut fresh, _) = listener.accept().await.expect("another connection");
+            request(&mut fresh).await;
+            let third = ok("{\"events_received\":1,\"fbtrace_id\":\"A3\"}").expect("text");
+            fresh.write_all(third.as_bytes()).await.expect("an answer");
+            (stream, fresh)
+        });
+        let tls = crate::tls::client(None).expect("TLS");
+        let patient = Duration::from_secs(20);
+        let http = Http::new(tls, patient, patient).expect("a client");
+        let send = async |path: &str| {
+            let request = request(format!("http://{address}/v26.0/{path}/events"));
+            http.send(request, CredentialSlot::Bearer, &token()).await
+        };
+        assert_eq!(send("1").await.expect("an answer").status, 200);
+        let repeated = send("2").await.err();
+        assert_eq!(repeated, Some(SendError::Repeated));
+        assert_eq!(repeated.map(SendError::certainty), Some("unknown"));
+        copy.send(()).await.expect("the server lives");
+        let answer = send("2").await.expect("an answer");
+        assert!(answer.body.ends_with(b"\"A3\"}"), "an answer of its own");
+        server.await.expect("the server");
+    }
+
+    /// A server of HTTP/2 without TLS that meets the first request with these frames and takes the
+    /// others; how many came.
+    async fn refuse_once(refusal: &'static [u8]) -> (Result<Response, SendError>, usize) {
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        // `:status: 200`, the end of the headers and of the answer.
+        const TAKEN: [u8; 10] = [0, 0, 1, 1, 0x5, 0, 0, 0, 0, 0x88];
+        const PREFACE: usize = 24;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (came, mut requests) = tokio::sync::mpsc::unbounded_channel();
+        let server = tokio::spawn(async move {
+            let mut is_first = true;
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut preface = [0; PREFACE];
+                stream.read_exact(&mut preface).await.expect("a preface");
+                stream.write_all(&SETTINGS).await.expect("settings");
+                let mut head = [0; 9];
+                // Frames, until the client ends the connection.
+                while stream.read_exact(&mut head).await.is_ok() {
+                    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                    let mut body = vec![0; length as usize];
+                    stream.read_exact(&mut body).await.expect("a frame");
+                    let ends_request = matches!(head[3], 0 | 1) && head[4] & 1 == 1;
+                    if !ends_request {
+                        continue;
+                    }
+                    came.send(()).expect("somebody counts");
+                    let mut answer = TAKEN;
+                    answer[5..9].copy_from_slice(&head[5..9]);
+                    let answer = if is_first { refusal } else { &answer };
+                    is_first = false;
+                    stream.write_all(answer).await.expect("an answer");
+                }
+            }
+        });
+        let tls = crate::tls::client(None).expect("TLS");
+        let patient = Duration::from_secs(20);
+        let http = Http::new(tls, patient, patient).expect("a client");
+        let speaks = http.make.builder().http2_prior_knowledge().build().expect("a client");
+        *http.pool.lock().expect("not poisoned") = speaks;
+        let request = request(format!("http://{address}/v26.0/1/events"));
+        let sent = http.send(request, CredentialSlot::Bearer, &token()).await;
+        server.abort();
+        let mut count = 0;
+        while requests.try_recv().is_ok() {
+            count += 1;
+        }
+        (sent, count)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_http2_refuses_is_not_repeated_behind_the_record() {
+        // GOAWAY, the last stream being 0, without an error.
+        let goaway = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        // RST_STREAM of stream 1: REFUSED_STREAM, and ENHANCE_YOUR_CALM.
+        let refused = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+        let calm = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 11];
+        for refusal in [goaway.as_slice(), refused, calm] {
+            let (sent, count) = refuse_once(refusal).await;
+            assert_eq!(sent.map(|answer| answer.status), Err(SendError::Broken), "{refusal:?}");
+            assert_eq!(count, 1, "{refusal:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_of_ones_own_and_an_answer_to_a_question_may_repeat_an_id() {
+        let signed = CredentialSlot::Signature { timestamp: "t", signature: "s" };
+        let cases: [(_, _, &[u8]); 2] = [
+            (Method::Post, signed, b"{\"data\":[]}"),
+            (Method::Get, CredentialSlot::Bearer, b"\r\n\r\n"),
+        ];
+        // A late copy of an answer to a question must find no other question.
+        let same = |method| method == Method::Post;
+        for (method, slot, end) in cases {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                for at in 0..2 {
+                    if at == 1 && !same(method) {
+                        // Held open, so that it is the client who gives it up.
+                        let (next, _) = listener.accept().await.expect("another connection");
+                        stream = next;
+                    }
+                    let mut got = Vec::new();
+                    while !got.ends_with(end) {
+                        let mut buffer = [0; 4096];
+                        let count = stream.read(&mut buffer).await.expect("a request");
+                        assert!(count > 0, "the same connection");
+                        got.extend_from_slice(&buffer[..count]);
+                    }
+                    let answer = ok("{\"request_id\":\"A1\"}").expect("text");
+                    stream.write_all(answer.as_bytes()).await.expect("an answer");
+                }
+                stream
+            });
+            let http = http();
+            for _ in 0..2 {
+                let request = match method {
+                    Method::Get => Request::get(format!("http://{address}/")),
+                    _ => request(format!("http://{address}/")),
+                };
+                let answer = http.send(request, slot, &token()).await;
+                assert_eq!(answer.map(|answer| answer.status), Ok(200), "{method:?}");
+            }
+            server.await.expect("the server");
+        }
+    }
+
+    #[test]
+    fn the_last_ids_of_each_host_are_known() {
+        let mut seen = Seen::default();
+        assert!(seen.is_new("a", "1") && seen.is_new("b", "1") && !seen.is_new("a", "1"));
+        for id in 0..IDS_KEPT {
+            assert!(seen.is_new("a", &format!("x{id}")));
+        }
+        assert!(seen.is_new("a", "1"), "forgotten");
+        assert_eq!(seen.hosts["a"].len(), IDS_KEPT);
     }
 
     #[tokio::test]
@@ -574,9 +790,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_credential_goes_nowhere_but_to_its_hosts() {
+        let (url, task) = server(ok("{}")).await;
+        let place = url.split('/').nth(2).expect("a host").to_owned();
+        let elsewhere = Credential::to("EAAGsecret", &["graph.facebook.com", "127.0.0.1:1"]);
+        for slot in [
+            CredentialSlot::Bearer,
+            CredentialSlot::Header("x-key"),
+            CredentialSlot::Query("key"),
+            CredentialSlot::Signature { timestamp: "t", signature: "s" },
+        ] {
+            let sent = http().send(request(url.clone()), slot, &elsewhere).await;
+            assert_eq!(sent.err(), Some(SendError::NotAllowed), "{slot:?}");
+        }
+        assert!(!task.is_finished(), "nothing came");
+        let here = Credential::to("EAAGsecret", &[&place]);
+        http().send(request(url), CredentialSlot::Bearer, &here).await.expect("an answer");
+    }
+
+    #[tokio::test]
     async fn a_credential_with_a_line_break_is_not_sent() {
         let url = "http://127.0.0.1:1/".to_owned();
-        let credential = SecretString::from("a\r\nhost: b");
+        let credential = Credential::anywhere("a\r\nhost: b");
         let sent = http().send(request(url), CredentialSlot::Bearer, &credential).await;
         assert_eq!(sent.err(), Some(SendError::Credential));
     }

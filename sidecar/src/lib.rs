@@ -5,13 +5,14 @@
 //! the extension. This crate owns time, network, credentials and the order of the steps.
 
 #![forbid(unsafe_code)]
+// What a row, an answer or a setting can bring about is an error that names the rule. An `expect` says
+// why nobody can.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic, clippy::unreachable))]
 
 pub mod alert;
 pub mod cli;
 pub mod config;
-pub mod crew;
 pub mod doorbell;
-pub mod fake;
 pub mod handshake;
 pub mod http;
 pub mod maintenance;
@@ -27,6 +28,7 @@ pub mod tls;
 pub mod vitals;
 pub mod watch;
 pub mod worker;
+pub mod workers;
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -43,7 +43,7 @@ pub struct Metrics {
     database_errors: IntCounterVec,
     /// By outcome.
     pub maintenance: IntCounterVec,
-    /// By class, which is the kind.
+    /// By kind.
     pub alerts: IntGaugeVec,
     /// By outcome.
     pub alert_posts: IntCounterVec,
@@ -134,7 +134,7 @@ impl Metrics {
                 "Runs of the maintenance by outcome.",
                 &["outcome"],
             ),
-            alerts: gauges(names::ALERTS, "Open alerts by kind.", &["class"]),
+            alerts: gauges(names::ALERTS, "Open alerts.", &["kind"]),
             alert_posts: counters(names::ALERT_POSTS, "Posts of alerts by outcome.", &["outcome"]),
             reloads: counters(
                 names::RELOADS,
@@ -210,7 +210,7 @@ impl Meter {
     }
 
     /// A batch is under way until the guard is dropped.
-    pub fn flight(&self) -> impl Drop + Send + use<> {
+    pub fn in_flight(&self) -> impl Drop + Send + use<> {
         struct Landed(IntGauge);
         impl Drop for Landed {
             fn drop(&mut self) {
@@ -256,7 +256,7 @@ fn class(recording: &Recording) -> &'static str {
     match (reason.0.as_str(), recording.step) {
         ("connect_failed", _) => "no_connection",
         ("answer_timeout", _) => "timeout",
-        ("answer_lost", _) => "connection_lost",
+        ("answer_lost" | "answer_repeated", _) => "connection_lost",
         (_, Step::Wait) => "throttled",
         (_, Step::Blocked) => "account",
         (_, Step::Retry | Step::Accepted) => "platform",
@@ -272,12 +272,12 @@ mod tests {
     use capi_core::destination::{Decision, Outcome, Reason, Verdict};
     use serde_json::json;
 
-    use crate::recording::Flight;
+    use crate::recording::BatchResult;
 
     fn recording(decision: Decision) -> Recording {
         let verdict = Verdict { decision, hold: None, request_id: None, summary: json!({}) };
-        let flight = Flight { sent: vec![1, 2], ..Flight::default() };
-        flight.answered(200, verdict, 0.5)
+        let flight = BatchResult { sent: vec![1, 2], ..BatchResult::default() };
+        flight.answered(200, verdict, &[], 0.5)
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
     fn a_flight_lands_whatever_happens() {
         let metrics = Arc::new(Metrics::new());
         let meter = Meter::new(&metrics, "meta-eu", "meta");
-        let flight = meter.flight();
+        let flight = meter.in_flight();
         assert_eq!(meter.in_flight.get(), 1);
         drop(flight);
         assert_eq!(meter.in_flight.get(), 0);

@@ -25,13 +25,17 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::http::{SendError, is_safe};
+use crate::config;
+use crate::http::error::{SendError, is_safe};
 
 /// How long an assertion is valid; the longest that Google takes.
 const ASSERTION_LIFE: u64 = 3_600;
 
 /// How long a token is used whose answer says nothing of its end.
 const UNSAID_LIFE: u64 = 300;
+
+/// Longest time that a token is used: an early exchange costs nothing.
+const LONGEST_LIFE: u64 = 24 * 3_600;
 
 /// A token is renewed this long before its end, or in the last fifth of a short life.
 const MARGIN: u64 = 300;
@@ -83,13 +87,17 @@ struct Credential {
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
-    expires_in: Option<u64>,
+    /// Seconds; some write a text.
+    expires_in: Option<serde_json::Value>,
 }
 
 /// Whether the credential can serve the grant; says nothing about whether the platform takes it.
-pub fn check(grant: &Grant, credential: &SecretString) -> Result<(), SendError> {
-    match parse(credential)? {
-        Some(credential) => credential.form(grant).map(drop),
+pub fn check(grant: &Grant, credential: &config::Credential) -> Result<(), SendError> {
+    match parse(credential.secret())? {
+        Some(parsed) => {
+            parsed.place(grant, credential)?;
+            parsed.form(grant).map(drop)
+        }
         None => Ok(()),
     }
 }
@@ -109,6 +117,13 @@ impl Credential {
         let endpoint = self.token_uri.as_deref().unwrap_or(grant.endpoint);
         let url = Url::parse(endpoint).map_err(|_| SendError::Credential)?;
         if is_safe(&url) { Ok(url) } else { Err(SendError::InClear) }
+    }
+
+    /// The token endpoint: the vendor's, or one that the credential may go to.
+    fn place(&self, grant: &Grant, credential: &config::Credential) -> Result<Url, SendError> {
+        let url = self.endpoint(grant)?;
+        let is_vendors = Url::parse(grant.endpoint).is_ok_and(|vendors| vendors == url);
+        if is_vendors || credential.may_go(&url) { Ok(url) } else { Err(SendError::NotAllowed) }
     }
 
     /// The form that is posted.
@@ -172,13 +187,15 @@ impl Tokens {
         &self,
         client: &Client,
         grant: &Grant,
-        credential: &SecretString,
+        credential: &config::Credential,
         refused: Option<&SecretString>,
     ) -> Result<Option<SecretString>, SendError> {
-        let Some(parsed) = parse(credential)? else {
-            return Ok(refused.is_none().then(|| credential.clone()));
+        let secret = credential.secret();
+        let Some(parsed) = parse(secret)? else {
+            return Ok(refused.is_none().then(|| secret.clone()));
         };
-        let slot = self.slot(grant, credential);
+        let url = parsed.place(grant, credential)?;
+        let slot = self.slot(grant, secret);
         let mut held = slot.lock().await;
         if let Some(token) = &*held {
             let bad = refused.is_some_and(|r| r.expose_secret() == token.secret.expose_secret());
@@ -187,7 +204,7 @@ impl Tokens {
             }
         }
         *held = None;
-        let token = exchange(client, grant, &parsed).await?;
+        let token = exchange(client, grant, &parsed, url).await?;
         let secret = token.secret.clone();
         *held = Some(token);
         Ok(Some(secret))
@@ -209,12 +226,28 @@ impl Tokens {
     }
 }
 
+/// Seconds that a token lasts, whatever its endpoint says: no clock can count to the longest that a
+/// number can name.
+fn life(said: Option<&serde_json::Value>) -> u64 {
+    let seconds = match said {
+        Some(serde_json::Value::Number(number)) => number.as_f64(),
+        Some(serde_json::Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match seconds.filter(|seconds: &f64| !seconds.is_nan()) {
+        // Of a float, `as` takes the nearest.
+        Some(seconds) => (seconds as u64).min(LONGEST_LIFE),
+        None => UNSAID_LIFE,
+    }
+}
+
 async fn exchange(
     client: &Client,
     grant: &Grant,
     credential: &Credential,
+    url: Url,
 ) -> Result<Token, SendError> {
-    let (url, form) = (credential.endpoint(grant)?, credential.form(grant)?);
+    let form = credential.form(grant)?;
     let request = client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     let mut answer = request.body(form).send().await.map_err(|_| SendError::TokenUnavailable)?;
     match answer.status().as_u16() {
@@ -232,7 +265,12 @@ async fn exchange(
         }
     }
     let answer: Answer = serde_json::from_slice(&body).map_err(|_| SendError::TokenUnavailable)?;
-    let life = answer.expires_in.unwrap_or(UNSAID_LIFE);
+    // It becomes a header.
+    if answer.access_token.is_empty() || !answer.access_token.bytes().all(|b| b.is_ascii_graphic())
+    {
+        return Err(SendError::TokenUnavailable);
+    }
+    let life = life(answer.expires_in.as_ref());
     let used = life.saturating_sub(MARGIN.min(life / 5));
     Ok(Token {
         secret: answer.access_token.into(),

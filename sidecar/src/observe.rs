@@ -9,6 +9,7 @@
 //! No answer holds a person, an id or a secret. There is no login: keep it on loopback, or in a
 //! network of your own.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,19 +26,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 use tower::ServiceExt as _;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
 
-/// Connections at once. More wait in the socket's queue: no scraper needs more, and memory stays
-/// bounded.
+/// Connections at once: no scraper needs more, and memory stays bounded. One more takes the place of the
+/// oldest, which has either been answered or never asked.
 const CONNECTIONS: usize = 16;
 
-/// How long a connection may live: who keeps one open without asking must not hold its place.
+/// How long a connection may live.
 const LIFE: Duration = Duration::from_secs(60);
+
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(5);
 
 /// The media type of the text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -92,8 +96,9 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves until the future is dropped.
 pub async fn serve(router: Router, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Ok(place) = places.clone().acquire_owned().await {
+    let mut open = JoinSet::new();
+    let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -103,8 +108,15 @@ pub async fn serve(router: Router, listener: TcpListener) {
                 continue;
             }
         };
+        while open.try_join_next().is_some() {}
+        oldest.retain(|connection| !connection.is_finished());
+        if oldest.len() >= CONNECTIONS
+            && let Some(connection) = oldest.pop_front()
+        {
+            connection.abort();
+        }
         let router = router.clone();
-        tokio::spawn(async move {
+        let connection = open.spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
                 let router = router.clone();
                 async move {
@@ -113,12 +125,12 @@ pub async fn serve(router: Router, listener: TcpListener) {
                 }
             });
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(LIFE);
+            server.timer(TokioTimer::new()).header_read_timeout(HEAD);
             let serving = server.serve_connection(TokioIo::new(stream), service);
             // A client that went away is no news.
             tokio::time::timeout(LIFE, serving).await.ok();
-            drop(place);
         });
+        oldest.push_back(connection);
     }
 }
 
@@ -161,6 +173,32 @@ mod tests {
         observed.vitals.connected(true);
         observed.vitals.adopted(true);
         assert_eq!(get(&observed, "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn connections_that_never_ask_keep_nobody_out() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::net::TcpStream;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(serve(router(observed()), listener));
+        let mut silent = Vec::new();
+        for at in 0..5 * CONNECTIONS {
+            let mut one = TcpStream::connect(address).await.expect("a connection");
+            if at % 2 == 0 {
+                one.write_all(b"GET /healthz HTTP/1.1\r\nx-head: ").await.expect("half a head");
+            }
+            silent.push(one);
+        }
+        let mut asking = TcpStream::connect(address).await.expect("a connection");
+        let request = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        asking.write_all(request).await.expect("a request");
+        let mut answer = String::new();
+        let answered = asking.read_to_string(&mut answer);
+        let answered = tokio::time::timeout(HEAD / 2, answered).await;
+        answered.expect("at once").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        server.abort();
     }
 
     #[tokio::test]

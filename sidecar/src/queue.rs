@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::config::Database;
 use crate::handshake::Handshake;
-use crate::recording::Recording;
+use crate::recording::{Accepted, Recording};
 use crate::retry::Health;
 use crate::tls::{self, TlsError};
 
@@ -53,10 +53,19 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// number of requests in flight. A thousand events of a shop take a tenth of it.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// What every connection is told first. Planning is cheap here and compiling it never pays.
+/// How long a call of the bell's session may take, or the way to one: a session that hangs is given
+/// up while the workers go on.
+const BELL_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What every connection is told first. Planning is cheap here and compiling it never pays. Timeouts
+/// that somebody has set for the role or the database are meant for people: the bell's session is idle
+/// by trade. Of those that are set, each server knows its own.
 const PREPARE: &str = "set statement_timeout = '30s'; set jit = off; \
     set default_transaction_isolation = 'read committed'; \
-    set search_path = pg_catalog, pg_temp";
+    set search_path = pg_catalog, pg_temp; \
+    select set_config(name, '0', false) from pg_settings where name in ('idle_session_timeout', \
+        'idle_in_transaction_session_timeout', 'transaction_timeout', 'lock_timeout') \
+        and setting <> '0'";
 
 /// Why a call brought no result.
 #[derive(Debug, thiserror::Error)]
@@ -207,17 +216,6 @@ pub struct Claim {
     pub accepted: Option<Accepted>,
 }
 
-/// What is known of events that a platform has accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// What to ask with.
-    pub ticket: Ticket,
-    /// Earlier questions.
-    pub polls: u32,
-    /// How long ago they were accepted.
-    pub age: Duration,
-}
-
 /// An event of a claimed batch.
 #[derive(Debug)]
 pub struct ClaimedEvent {
@@ -327,7 +325,14 @@ async fn within<T>(
     call: &'static str,
     work: impl Future<Output = Result<T, QueueError>>,
 ) -> Result<T, QueueError> {
-    let limit = STATEMENT_TIMEOUT + SILENCE;
+    within_limit(STATEMENT_TIMEOUT + SILENCE, call, work).await
+}
+
+async fn within_limit<T>(
+    limit: Duration,
+    call: &'static str,
+    work: impl Future<Output = Result<T, QueueError>>,
+) -> Result<T, QueueError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(QueueError::Slow { call }))
 }
 
@@ -451,7 +456,7 @@ impl Queue {
     pub async fn record(&self, claim: &Claim, recording: &Recording) -> Result<bool, QueueError> {
         const CALL: &str = "capi.record";
         const SQL: &str = "select capi.record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-            make_interval(secs => $13), $14, $15, $16)";
+            make_interval(secs => $13), $14, $15, $16, $17)";
         let reason = recording.reason.as_ref().map(|reason| reason.0.as_str());
         let settled: Vec<i64> = recording.settled.iter().map(|s| s.event).collect();
         let statuses: Vec<&str> = recording.settled.iter().map(|s| s.status.as_str()).collect();
@@ -460,7 +465,7 @@ impl Queue {
         let ticket = recording.ticket.as_ref().map(|ticket| ticket.0.as_str());
         // A time that the platform named stands, whatever becomes of it.
         let backoff = recording.health == Health::Bad;
-        let arguments: [&(dyn ToSql + Sync); 16] = [
+        let arguments: [&(dyn ToSql + Sync); 17] = [
             &claim.batch,
             &claim.token,
             &claim.attempt,
@@ -477,6 +482,7 @@ impl Queue {
             &ticket,
             &recording.accepted,
             &backoff,
+            &recording.doubtful,
         ];
         first(&self.rows(CALL, SQL, &arguments).await?, CALL)
     }
@@ -540,7 +546,7 @@ impl Session {
             Ok(Self { client, poll: OnceCell::new(), rung })
         };
         // The driver's own limit covers the socket and not the login.
-        within("connect", opening).await
+        within_limit(BELL_TIMEOUT, "connect", opening).await
     }
 
     async fn rows(
@@ -549,18 +555,34 @@ impl Session {
         statement: &str,
         arguments: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, QueueError> {
-        within(call, async {
-            let rows = self.client.query_typed(statement, arguments).await;
-            rows.map_err(|error| QueueError::of_call(call, error))
-        })
-        .await
+        within(call, self.query(call, statement, arguments)).await
+    }
+
+    /// The same for what the bell's session calls: its loop must not stand still for long.
+    async fn soon(
+        &self,
+        call: &'static str,
+        statement: &str,
+        arguments: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, QueueError> {
+        within_limit(BELL_TIMEOUT, call, self.query(call, statement, arguments)).await
+    }
+
+    async fn query(
+        &self,
+        call: &'static str,
+        statement: &str,
+        arguments: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, QueueError> {
+        let rows = self.client.query_typed(statement, arguments).await;
+        rows.map_err(|error| QueueError::of_call(call, error))
     }
 
     /// Who is at the other end.
     pub async fn handshake(&self) -> Result<Handshake, QueueError> {
         const CALL: &str = "capi.handshake";
         let found: Option<Value> =
-            first(&self.rows(CALL, "select capi.handshake()", &[]).await?, CALL)?;
+            first(&self.soon(CALL, "select capi.handshake()", &[]).await?, CALL)?;
         found
             .and_then(|value| Handshake::deserialize(value).ok())
             .ok_or(QueueError::Form { call: CALL })
@@ -583,7 +605,7 @@ impl Session {
                 version: column(row, CALL, "version")?,
             })
         };
-        self.rows(CALL, SQL, &[]).await?.iter().map(destination).collect()
+        self.soon(CALL, SQL, &[]).await?.iter().map(destination).collect()
     }
 
     /// What there is to do, for all active destinations at once.
@@ -600,7 +622,7 @@ impl Session {
                 due_in,
             })
         };
-        within(CALL, async {
+        within_limit(BELL_TIMEOUT, CALL, async {
             // The most frequent statement there is, so the server keeps it parsed.
             let prepared = self.poll.get_or_try_init(|| self.client.prepare(SQL)).await;
             let rows = match prepared {
@@ -617,8 +639,11 @@ impl Session {
 
     /// Starts to hear the bell.
     pub async fn listen(&self) -> Result<(), QueueError> {
-        let listening = self.client.batch_execute("listen capi").await;
-        listening.map_err(|error| QueueError::of_call("listen", error))
+        within_limit(BELL_TIMEOUT, "listen", async {
+            let listening = self.client.batch_execute("listen capi").await;
+            listening.map_err(|error| QueueError::of_call("listen", error))
+        })
+        .await
     }
 
     /// Stands for the election of who keeps the bell.
@@ -633,11 +658,11 @@ impl Session {
 
     /// Stops asking to be woken.
     pub async fn bell_disarm(&self) -> Result<(), QueueError> {
-        self.rows("capi.bell_disarm", "select from capi.bell_disarm()", &[]).await.map(drop)
+        self.soon("capi.bell_disarm", "select from capi.bell_disarm()", &[]).await.map(drop)
     }
 
     async fn truth(&self, call: &'static str, statement: &str) -> Result<bool, QueueError> {
-        first(&self.rows(call, statement, &[]).await?, call)
+        first(&self.soon(call, statement, &[]).await?, call)
     }
 
     /// Waits until the bell rings or the connection ends.
@@ -735,6 +760,14 @@ impl Session {
         const CALL: &str = "capi.maintenance";
         const SQL: &str = "select coalesce(jsonb_agg(to_jsonb(m) order by m.task), '[]') \
              from capi.maintenance() m";
+        first(&self.rows(CALL, SQL, &[]).await?, CALL)
+    }
+
+    /// Who else holds locks of the extension, as a JSON array of objects.
+    pub async fn locks(&self) -> Result<Value, QueueError> {
+        const CALL: &str = "capi.locks";
+        const SQL: &str = "select coalesce(jsonb_agg(to_jsonb(l) order by l.lock, l.id, l.pid), '[]') \
+             from capi.locks() l where l.pid is distinct from pg_backend_pid()";
         first(&self.rows(CALL, SQL, &[]).await?, CALL)
     }
 

@@ -41,7 +41,7 @@ pub fn wait(after: Duration, draw: f64) -> Duration {
 /// twice as long each time, and never shorter than the platform wants. Half of it is jitter.
 pub fn poll(polls: u32, after: Duration, draw: f64) -> Duration {
     let ceiling = BASE.saturating_mul(2 << polls.min(20)).min(CAP);
-    (ceiling / 2 + ceiling.mul_f64(draw.clamp(0.0, 1.0)) / 2).max(after)
+    (ceiling / 2 + ceiling.mul_f64(draw.clamp(0.0, 1.0)) / 2).max(after.min(LONGEST_WORD))
 }
 
 fn jittered(tries: u32, cap: Duration, draw: f64) -> Duration {
@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(pace.opens_at(now), Some(now + LONGEST_WORD));
         assert_eq!(backoff(3, Some(Duration::MAX), 1.0), LONGEST_WORD);
         assert!(wait(Duration::MAX, 1.0) <= LONGEST_WORD.mul_f64(1.1));
+        assert_eq!(poll(0, Duration::MAX, 1.0), LONGEST_WORD);
     }
 
     #[test]

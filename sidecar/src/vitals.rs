@@ -18,13 +18,13 @@ struct State {
     next_beat: Instant,
     connected: bool,
     adopted: bool,
-    fleet: Fleet,
+    fleet: DestinationCounts,
     maintenance: Option<bool>,
 }
 
 /// How many destinations are in which state, as this process sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Fleet {
+pub struct DestinationCounts {
     /// Active, and sent to from here.
     pub sending: usize,
     /// Active, and not sent to from here: settings or credential are missing.
@@ -43,7 +43,7 @@ pub struct Readiness {
     /// The database is no copy, or was adopted.
     pub adopted: bool,
     /// Destinations that are not paused. Some are stuck: no trouble, as long as one is not.
-    pub destinations: Fleet,
+    pub destinations: DestinationCounts,
 }
 
 impl Vitals {
@@ -54,7 +54,7 @@ impl Vitals {
             next_beat: Instant::now(),
             connected: false,
             adopted: false,
-            fleet: Fleet::default(),
+            fleet: DestinationCounts::default(),
             maintenance: None,
         }))
     }
@@ -80,7 +80,7 @@ impl Vitals {
     }
 
     /// The destinations have changed.
-    pub fn fleet(&self, fleet: Fleet) {
+    pub fn fleet(&self, fleet: DestinationCounts) {
         self.state().fleet = fleet;
     }
 
@@ -146,11 +146,11 @@ mod tests {
         assert!(!vitals.readiness().ready, "a copy");
         vitals.adopted(true);
         assert!(vitals.readiness().ready, "nothing to send to is no trouble");
-        vitals.fleet(Fleet { sending: 0, skipped: 0, blocked: 1 });
+        vitals.fleet(DestinationCounts { sending: 0, skipped: 0, blocked: 1 });
         assert!(!vitals.readiness().ready);
-        vitals.fleet(Fleet { sending: 0, skipped: 1, blocked: 0 });
+        vitals.fleet(DestinationCounts { sending: 0, skipped: 1, blocked: 0 });
         assert!(!vitals.readiness().ready);
-        vitals.fleet(Fleet { sending: 1, skipped: 1, blocked: 1 });
+        vitals.fleet(DestinationCounts { sending: 1, skipped: 1, blocked: 1 });
         assert!(vitals.readiness().ready);
         tokio::time::advance(Duration::from_secs(100)).await;
         assert!(!vitals.readiness().ready, "not heard");

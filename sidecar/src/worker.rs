@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use capi_core::destination::{self, Destination};
+use capi_core::destination::{self, Decision, Destination, Verdict};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::time::Timestamp;
 use secrecy::SecretString;
@@ -14,18 +14,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use crate::config::{Config, CredentialError, Fingerprint};
+use crate::config::{Config, Credential, CredentialError, Fingerprint};
 use crate::http::{ClientError, Http};
 use crate::metrics::{Meter, Metrics};
-use crate::queue::{Accepted, Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
-use crate::recording::{Flight, Recording, Settlement, Status, Step};
+use crate::queue::{Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
+use crate::recording::{Accepted, BatchResult, Receipt, Recording, Status, Step};
 use crate::retry::{Health, Pace, Rate, backoff};
 use crate::tls::{self, TlsError};
 use crate::vitals::Vitals;
 
 /// What every worker uses.
 #[derive(Clone)]
-pub struct Tools {
+pub struct Context {
     /// The database.
     pub queue: Queue,
     /// The platforms.
@@ -44,9 +44,9 @@ pub struct Tools {
     pub vitals: Arc<Vitals>,
 }
 
-/// Why the tools cannot be made of a configuration.
+/// Why the context cannot be made of a configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum ToolsError {
+pub enum ContextError {
     /// No way to the database.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -58,9 +58,9 @@ pub enum ToolsError {
     Client(#[from] ClientError),
 }
 
-impl Tools {
+impl Context {
     /// Makes them; nothing is connected yet.
-    pub fn new(config: Config) -> Result<Self, ToolsError> {
+    pub fn new(config: Config) -> Result<Self, ContextError> {
         let delivery = &config.delivery;
         Ok(Self {
             queue: Queue::new(&config.database)?,
@@ -79,7 +79,7 @@ impl Tools {
     }
 
     /// The same for another configuration: what is counted goes on.
-    pub fn reloaded(&self, config: Config) -> Result<Self, ToolsError> {
+    pub fn reloaded(&self, config: Config) -> Result<Self, ContextError> {
         let Self { claimed, nudge, alarm, metrics, vitals, .. } = self.clone();
         Ok(Self { claimed, nudge, alarm, metrics, vitals, ..Self::new(config)? })
     }
@@ -104,53 +104,125 @@ impl UsedCredential {
 
 /// What a worker is about, so that the doorbell knows whom to poll for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum Activity {
     /// Waits to be told of work.
     Idle,
+    /// Was told of work and asks for its first batch; it may get none.
+    Asking,
     /// Knows of work and needs no telling.
-    Hungry,
+    Busy,
     /// Holds off: the platform is throttled or dead.
     Closed,
 }
 
-/// The doorbell's line to a worker.
-#[derive(Clone, Default)]
-pub struct Line {
-    mood: Arc<AtomicU8>,
+/// How the doorbell tells a worker of work, and learns what it is about.
+#[derive(Clone)]
+pub struct WorkSignal {
+    activity: Arc<AtomicU8>,
+    claimed: Arc<AtomicU64>,
+    looked: Arc<watch::Sender<Instant>>,
     work: Arc<Notify>,
     used: UsedCredential,
 }
 
-impl Line {
-    /// A line that also tells what was sent with.
+impl WorkSignal {
+    /// One that also tells what was sent with.
     pub fn new(used: UsedCredential) -> Self {
-        Self { used, ..Self::default() }
+        Self {
+            activity: Arc::default(),
+            claimed: Arc::default(),
+            looked: Arc::new(watch::Sender::new(Instant::now())),
+            work: Arc::default(),
+            used,
+        }
+    }
+
+    /// The doorbell has polled, and whoever has work is told of it.
+    pub fn look(&self, now: Instant) {
+        // Nobody is woken for it.
+        self.looked.send_if_modified(|looked| {
+            *looked = now;
+            false
+        });
+    }
+
+    /// Batches that the worker has claimed so far.
+    pub fn claimed(&self) -> u64 {
+        self.claimed.load(Ordering::Acquire)
+    }
+
+    /// Waits until the doorbell has not looked for so long.
+    async fn forgotten(&self, patience: Duration) {
+        loop {
+            let until = *self.looked.borrow() + patience;
+            if until <= Instant::now() {
+                // Nor is it asked more often than that.
+                self.look(Instant::now());
+                return;
+            }
+            sleep_until(until).await;
+        }
     }
 
     /// Tells the worker that there is work.
-    pub fn signal(&self) {
+    pub fn wake(&self) {
         self.work.notify_one();
     }
 
     /// What the worker is about.
-    pub fn mood(&self) -> Mood {
-        match self.mood.load(Ordering::Acquire) {
-            0 => Mood::Idle,
-            1 => Mood::Hungry,
-            _ => Mood::Closed,
+    pub fn activity(&self) -> Activity {
+        match self.activity.load(Ordering::Acquire) {
+            0 => Activity::Idle,
+            1 => Activity::Asking,
+            2 => Activity::Busy,
+            _ => Activity::Closed,
         }
     }
 
-    /// Changes the mood; true when the worker has just run out of work.
-    fn set(&self, mood: Mood) -> bool {
-        self.mood.swap(mood as u8, Ordering::AcqRel) != mood as u8 && mood == Mood::Idle
+    /// Changes the activity; true when the worker has just run out of work.
+    fn set(&self, activity: Activity) -> bool {
+        self.activity.swap(activity as u8, Ordering::AcqRel) != activity as u8
+            && activity == Activity::Idle
+    }
+}
+
+/// What ends a worker: its destination is no longer sent to from here, or the process is to end.
+#[derive(Clone)]
+pub struct Stop {
+    /// True once the worker is not wanted any more.
+    pub dismissed: watch::Receiver<bool>,
+    /// True once nobody is.
+    pub ending: watch::Receiver<bool>,
+}
+
+impl Stop {
+    /// Whether nothing more may be claimed.
+    fn has_come(&self) -> bool {
+        *self.dismissed.borrow() || *self.ending.borrow()
+    }
+
+    /// Waits until nothing more may be claimed.
+    async fn came(&mut self) {
+        let Self { dismissed, ending } = self;
+        // Whoever could say so and is gone wants nobody either.
+        tokio::select! {
+            _ = dismissed.wait_for(|stop| *stop) => {}
+            _ = ending.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    /// Waits until the process ends and a call to the database has had its time.
+    async fn parted(&mut self) {
+        // Whoever could say so is gone: so is the process.
+        let _ = self.ending.wait_for(|stop| *stop).await;
+        sleep(PARTING).await;
     }
 }
 
 /// Sends the batches of one destination.
 pub struct Worker {
     /// What it works with.
-    pub tools: Tools,
+    pub context: Context,
     /// Its number in the database.
     pub id: i32,
     /// Its name in logs.
@@ -159,18 +231,18 @@ pub struct Worker {
     pub credential: String,
     /// The platform.
     pub platform: Box<dyn Destination>,
-    /// The doorbell's line.
-    pub line: Line,
+    /// How the doorbell reaches it.
+    pub signal: WorkSignal,
     /// What it may send at most.
     pub rate: Option<Rate>,
     /// What it counts.
     pub meter: Meter,
-    /// True once nothing more may be claimed.
-    pub stop: watch::Receiver<bool>,
+    /// Once nothing more may be claimed.
+    pub stop: Stop,
 }
 
-/// How a claimed batch came down.
-enum Landing {
+/// How the work on a claimed batch ended.
+enum BatchEnd {
     /// Recorded.
     Recorded {
         /// What it told about the destination.
@@ -183,7 +255,7 @@ enum Landing {
     /// Given back unsent, or lost to another worker.
     Dropped,
     /// Given back unsent, and no other one can be sent either.
-    Grounded,
+    Unsendable,
 }
 
 impl Worker {
@@ -191,81 +263,102 @@ impl Worker {
     pub async fn run(self) {
         let this = Arc::new(self);
         let mut stop = this.stop.clone();
-        let mut flights: JoinSet<Landing> = JoinSet::new();
+        let mut batches: JoinSet<BatchEnd> = JoinSet::new();
         let mut pace = Pace::new(this.rate);
         let mut work = true;
-        let mut grounded = false;
+        let mut ending = false;
+        // Batches in a row that could not be sent for what is here, not at the platform.
+        let mut dropped = 0;
+        let patience = this.context.config.doorbell.safety_poll + UNHEARD;
         loop {
-            grounded |= *stop.borrow();
+            ending |= stop.has_come();
             let now = Instant::now();
-            let slots = pace.slots(this.tools.config.delivery.concurrency, now);
-            while work && !grounded && flights.len() < slots && pace.has_token(Instant::now()) {
-                this.line.set(Mood::Hungry);
+            let slots = pace.slots(this.context.config.delivery.concurrency, now);
+            while work && !ending && batches.len() < slots && pace.has_token(Instant::now()) {
+                if this.signal.activity() != Activity::Busy {
+                    this.signal.set(Activity::Asking);
+                }
                 match this.claim().await {
                     Some((claim, lease_ends)) => {
+                        this.signal.set(Activity::Busy);
                         pace.take_token(Instant::now());
-                        flights.spawn(this.clone().deliver(claim, lease_ends));
+                        batches.spawn(this.clone().deliver(claim, lease_ends));
                     }
                     None => work = false,
                 }
-                grounded |= *stop.borrow();
+                ending |= stop.has_come();
             }
             let opens = pace.opens_at(now);
-            let mood = match (work, opens) {
-                (_, Some(_)) => Mood::Closed,
-                (true, None) => Mood::Hungry,
-                (false, None) => Mood::Idle,
+            let activity = match (work, opens) {
+                (_, Some(_)) => Activity::Closed,
+                (true, None) => Activity::Busy,
+                (false, None) => Activity::Idle,
             };
-            if this.line.set(mood) {
-                this.tools.nudge.notify_one();
+            if this.signal.set(activity) {
+                this.context.nudge.notify_one();
             }
-            if grounded && flights.is_empty() {
+            if ending && batches.is_empty() {
                 break;
             }
             tokio::select! {
-                () = this.line.work.notified(), if !work => work = true,
-                Some(landed) = flights.join_next() => match landed {
-                    Ok(Landing::Recorded { health, blocked, more }) => {
+                () = this.signal.work.notified(), if !work => work = true,
+                () = this.signal.forgotten(patience), if !work => work = true,
+                Some(ended) = batches.join_next() => match ended {
+                    Ok(BatchEnd::Recorded { health, blocked, more }) => {
+                        dropped = 0;
                         if pace.note(health, Instant::now(), draw()) {
                             this.hasten().await;
                         }
-                        grounded |= blocked;
+                        ending |= blocked;
                         work |= more;
                     }
-                    Ok(Landing::Dropped) => {}
-                    Ok(Landing::Grounded) => grounded = true,
+                    Ok(BatchEnd::Dropped) => {
+                        // It is due at once, and would be dropped again at once.
+                        let pause = backoff(dropped, None, 1.0).min(LONGEST_DATABASE_PAUSE);
+                        pace.note(Health::Hold(pause), Instant::now(), draw());
+                        dropped += 1;
+                    }
+                    Ok(BatchEnd::Unsendable) => ending = true,
                     Err(_) => {
                         error!(destination = this.name, "a batch was dropped by a panic; its lease will end");
                         pace.note(Health::Bad, Instant::now(), draw());
                     }
                 },
-                () = until(opens), if opens.is_some() && !grounded => work = true,
-                _ = stop.changed(), if !grounded => {}
+                () = until(opens), if opens.is_some() && !ending => work = true,
+                () = stop.came(), if !ending => {}
             }
         }
-        this.line.set(Mood::Idle);
-        this.tools.nudge.notify_one();
+        this.signal.set(Activity::Idle);
+        this.context.nudge.notify_one();
     }
 
     /// Claims one batch; waits out a lost database. Says, on the safe side, when the lease ends.
     async fn claim(&self) -> Option<(Claim, Instant)> {
-        let Tools { queue, config, claimed, .. } = &self.tools;
+        let Context { queue, config, claimed, .. } = &self.context;
         let limit = i32::try_from(self.platform.spec().batch_limit).unwrap_or(i32::MAX);
         let mut failures = 0;
         loop {
             let lease_ends = Instant::now() + config.delivery.lease;
-            match queue.claim(self.id, &config.worker, config.delivery.lease, limit).await {
+            let mut stop = self.stop.clone();
+            let claiming = queue.claim(self.id, &config.worker, config.delivery.lease, limit);
+            let claiming = tokio::select! {
+                claiming = claiming => claiming,
+                // What it may have claimed goes again when the lease ends.
+                () = stop.parted() => return None,
+            };
+            match claiming {
                 Ok(claim) => {
-                    claimed.fetch_add(u64::from(claim.is_some()), Ordering::Relaxed);
+                    let one = u64::from(claim.is_some());
+                    claimed.fetch_add(one, Ordering::Relaxed);
+                    self.signal.claimed.fetch_add(one, Ordering::Release);
                     return claim.map(|claim| (claim, lease_ends));
                 }
                 Err(error) => {
-                    self.tools.metrics.database_error(&error);
+                    self.context.metrics.database_error(&error);
                     warn!(destination = self.name, error = chain(&error), "claim failed");
-                    let mut stop = self.stop.clone();
                     tokio::select! {
                         () = sleep(backoff(failures, None, 1.0).min(LONGEST_DATABASE_PAUSE)) => {}
-                        _ = stop.wait_for(|stop| *stop) => return None,
+                        () = stop.came() => return None,
                     }
                     failures += 1;
                 }
@@ -273,7 +366,7 @@ impl Worker {
         }
     }
 
-    async fn deliver(self: Arc<Self>, claim: Claim, lease_ends: Instant) -> Landing {
+    async fn deliver(self: Arc<Self>, claim: Claim, lease_ends: Instant) -> BatchEnd {
         let span = info_span!(
             "batch",
             destination = self.name,
@@ -282,14 +375,14 @@ impl Worker {
             events = claim.events.len()
         );
         async move {
-            let _flight = self.meter.flight();
-            let flown = match &claim.accepted {
-                None => self.fly(&claim, lease_ends).await,
+            let _flight = self.meter.in_flight();
+            let recorded = match &claim.accepted {
+                None => self.send(&claim, lease_ends).await,
                 Some(accepted) => self.ask(&claim, accepted, lease_ends).await,
             };
-            match flown {
+            match recorded {
                 Ok(recording) => self.record(&claim, recording).await,
-                Err(landing) => landing,
+                Err(end) => end,
             }
         }
         .instrument(span)
@@ -297,38 +390,38 @@ impl Worker {
     }
 
     /// The credential and the events; gives the batch back where one of them is not to be had.
-    async fn board(&self, claim: &Claim) -> Result<(SecretString, ClaimedEvents), Landing> {
+    async fn prepare(&self, claim: &Claim) -> Result<(Credential, ClaimedEvents), BatchEnd> {
         let credential = match self.credential() {
             Ok(credential) => {
-                self.line.used.set(&credential);
+                self.signal.used.set(credential.secret());
                 credential
             }
             Err(error) => {
                 error!(credential = self.credential, %error, "cannot send");
                 self.release(claim).await;
-                return Err(Landing::Grounded);
+                return Err(BatchEnd::Unsendable);
             }
         };
-        match self.tools.queue.claimed_events(claim).await {
+        match self.context.queue.claimed_events(claim).await {
             Ok(claimed) if claimed.events.is_empty() => {
                 warn!("lease lost before sending");
-                Err(Landing::Dropped)
+                Err(BatchEnd::Dropped)
             }
             Ok(events) => Ok((credential, events)),
             Err(error) => {
                 warn!(error = chain(&error), "events could not be read");
                 self.release(claim).await;
-                Err(Landing::Dropped)
+                Err(BatchEnd::Dropped)
             }
         }
     }
 
-    /// Gives the batch back when there is no time left to get an answer.
-    async fn may_leave(&self, claim: &Claim, lease_ends: Instant) -> Result<(), Landing> {
-        let too_late = lease_ends < Instant::now() + self.tools.config.delivery.request_timeout;
-        if *self.stop.borrow() || too_late {
+    /// Gives the batch back where no time is left to get an answer.
+    async fn check_time(&self, claim: &Claim, lease_ends: Instant) -> Result<(), BatchEnd> {
+        let too_late = lease_ends < Instant::now() + self.context.config.delivery.request_timeout;
+        if self.stop.has_come() || too_late {
             self.release(claim).await;
-            return Err(Landing::Dropped);
+            return Err(BatchEnd::Dropped);
         }
         Ok(())
     }
@@ -339,79 +432,88 @@ impl Worker {
         claim: &Claim,
         accepted: &Accepted,
         lease_ends: Instant,
-    ) -> Result<Recording, Landing> {
-        let (credential, events) = self.board(claim).await?;
-        let flight = Flight { sent: claim.events.clone(), tries: claim.tries, ..Flight::default() };
+    ) -> Result<Recording, BatchEnd> {
+        let (credential, events) = self.prepare(claim).await?;
+        let result = BatchResult {
+            sent: claim.events.clone(),
+            tries: claim.tries,
+            ..BatchResult::default()
+        };
         let Some(request) = self.platform.status_request(&accepted.ticket) else {
             error!("the platform of this program takes no tickets");
-            return Ok(flight.unaskable(accepted, draw()));
+            return Ok(result.unaskable(accepted, draw()));
         };
-        self.may_leave(claim, lease_ends).await?;
+        self.check_time(claim, lease_ends).await?;
         let slot = self.platform.spec().credential;
-        Ok(match self.tools.http.send(request, slot, &credential).await {
+        Ok(match self.context.http.send(request, slot, &credential).await {
             Ok(answer) => {
                 let events = in_order(&claim.events, events.events);
                 let verdict = self.platform.status_verdict(&accepted.ticket, &events, &answer);
-                flight.asked(accepted, answer.status, verdict, draw())
+                result.asked(accepted, answer.status, verdict, draw())
             }
-            Err(error) => flight.unasked(accepted, error, draw()),
+            Err(error) => result.unasked(accepted, error, draw()),
         })
     }
 
     /// Reads the events, sends what can be sent and says what is to be recorded.
-    async fn fly(&self, claim: &Claim, lease_ends: Instant) -> Result<Recording, Landing> {
-        let (credential, events) = self.board(claim).await?;
-        let (mut flight, fit) = sort(claim, events, &*self.platform, now());
+    async fn send(&self, claim: &Claim, lease_ends: Instant) -> Result<Recording, BatchEnd> {
+        let (credential, events) = self.prepare(claim).await?;
+        let (mut result, fit) = sort(claim, events, &*self.platform, now());
         let mut plan = self.platform.plan(&fit);
         for (at, unfit) in std::mem::take(&mut plan.unfit) {
-            flight.settled.push(Settlement::unfit(fit[at].id, unfit));
+            result.settled.push(Receipt::unfit(fit[at].id, unfit));
         }
         let mut requests = plan.requests.into_iter();
-        let Some(request) = requests.next() else { return Ok(flight.without_request()) };
+        let Some(request) = requests.next() else { return Ok(result.without_request()) };
         // One answer settles one attempt: further requests of the plan become another batch.
-        flight.unsent.extend(requests.flat_map(|later| later.events).map(|at| fit[at].id));
+        result.unsent.extend(requests.flat_map(|later| later.events).map(|at| fit[at].id));
         let mut fit: Vec<Option<Event>> = fit.into_iter().map(Some).collect();
         let mut sent: Vec<Event> = request.events.iter().filter_map(|at| fit[*at].take()).collect();
         drop(fit);
         for event in &mut sent {
             event.facts.0.fold();
         }
-        flight.sent = sent.iter().map(|event| event.id).collect();
+        result.sent = sent.iter().map(|event| event.id).collect();
 
-        self.may_leave(claim, lease_ends).await?;
+        self.check_time(claim, lease_ends).await?;
         let slot = self.platform.spec().credential;
         let began = Instant::now();
-        let sent_off = self.tools.http.send(request, slot, &credential).await;
+        let sent_off = self.context.http.send(request, slot, &credential).await;
         self.meter.took(began.elapsed());
+        let doubled = sent.iter().filter(|event| !self.platform.drops_duplicates(event));
+        let doubled: Vec<i64> = doubled.map(|event| event.id).collect();
         Ok(match sent_off {
             Ok(answer) => {
                 let verdict = self.platform.verdict(&sent, &answer);
-                flight.answered(answer.status, verdict, draw())
+                if is_anothers(&verdict) {
+                    self.context.http.part();
+                }
+                result.answered(answer.status, verdict, &doubled, draw())
             }
             Err(error) => {
                 if error.certainty() == "unknown" {
-                    let doubled = sent.iter().filter(|event| !self.platform.drops_doubles(event));
-                    flight.give_up(&doubled.map(|event| event.id).collect::<Vec<_>>());
+                    result.give_up(&doubled);
                 }
-                flight.unanswered(error, draw())
+                result.unanswered(error, draw())
             }
         })
     }
 
-    fn credential(&self) -> Result<SecretString, CredentialError> {
-        self.tools.config.credentials.resolve(&self.credential)
+    fn credential(&self) -> Result<Credential, CredentialError> {
+        let platform = self.platform.spec().platform;
+        self.context.config.credentials.resolve(&self.credential, platform)
     }
 
     /// Records, however long the database is away: as long as nobody else has claimed the batch the
     /// answer counts, even after the lease.
-    async fn record(&self, claim: &Claim, recording: Recording) -> Landing {
+    async fn record(&self, claim: &Claim, recording: Recording) -> BatchEnd {
         let mut failures = 0;
         let held = loop {
-            match self.tools.queue.record(claim, &recording).await {
+            match self.context.queue.record(claim, &recording).await {
                 Ok(held) => break held,
                 Err(error) => {
                     let pause = backoff(failures, None, 0.2).min(LONGEST_DATABASE_PAUSE);
-                    self.tools.metrics.database_error(&error);
+                    self.context.metrics.database_error(&error);
                     warn!(error = chain(&error), "answer could not be recorded");
                     sleep(pause).await;
                     failures += 1;
@@ -420,16 +522,16 @@ impl Worker {
         };
         if !held {
             warn!("lease lost before the answer was recorded");
-            return Landing::Dropped;
+            return BatchEnd::Dropped;
         }
         log(&recording);
         self.meter.recorded(&recording);
         let waits = recording.due_in > Duration::ZERO && recording.step != Step::Accepted;
         let due_at_once = !waits && !recording.again.is_empty();
         if !recording.again.is_empty() || !recording.accepted.is_empty() {
-            self.tools.nudge.notify_one();
+            self.context.nudge.notify_one();
         }
-        Landing::Recorded {
+        BatchEnd::Recorded {
             health: recording.health,
             blocked: recording.step == Step::Blocked,
             more: due_at_once,
@@ -439,10 +541,10 @@ impl Worker {
     /// Has what still waits for a platform that is back sent within seconds. If that fails it is
     /// due by itself, within minutes.
     async fn hasten(&self) {
-        match self.tools.queue.hasten(self.id).await {
+        match self.context.queue.hasten(self.id).await {
             Ok(batches) => {
                 info!(destination = self.name, batches, "platform is back");
-                self.tools.nudge.notify_one();
+                self.context.nudge.notify_one();
             }
             Err(error) => {
                 warn!(error = chain(&error), "waiting batches could not be hastened");
@@ -452,11 +554,18 @@ impl Worker {
 
     /// Gives a batch back; if that fails its lease ends by itself.
     async fn release(&self, claim: &Claim) {
-        if let Err(error) = self.tools.queue.release(claim).await {
+        if let Err(error) = self.context.queue.release(claim).await {
             warn!(error = chain(&error), "batch could not be given back; its lease will end");
         }
     }
 }
+
+/// How much later than a safety poll a worker that hears nothing from the doorbell asks for work
+/// by itself: the bell's session may hang while the others do not.
+const UNHEARD: Duration = Duration::from_secs(2);
+
+/// How long a call to the database may still take that was under way when the process was told to end.
+pub const PARTING: Duration = Duration::from_secs(2);
 
 /// Longest pause between calls to a database that does not answer.
 const LONGEST_DATABASE_PAUSE: Duration = Duration::from_secs(5);
@@ -467,9 +576,9 @@ fn sort(
     events: ClaimedEvents,
     platform: &dyn Destination,
     now: Timestamp,
-) -> (Flight, Vec<Event>) {
+) -> (BatchResult, Vec<Event>) {
     let ClaimedEvents { events, cut } = events;
-    let mut flight = Flight { tries: claim.tries, ..Flight::default() };
+    let mut result = BatchResult { tries: claim.tries, ..BatchResult::default() };
     let mut fit = Vec::with_capacity(events.len());
     let mut missing: std::collections::HashSet<i64> = claim.events.iter().copied().collect();
     for ClaimedEvent { id, event } in events {
@@ -478,12 +587,12 @@ fn sort(
         }
         match event {
             Ok(event) if destination::expired(platform, &event, now) => {
-                flight.settled.push(Settlement::expired(id));
+                result.settled.push(Receipt::expired(id));
             }
             Ok(event) => fit.push(event),
             Err(column) => {
                 error!(event = id, column, "event cannot be read by this version");
-                flight.settled.push(Settlement::unreadable(id, column));
+                result.settled.push(Receipt::unreadable(id, column));
             }
         }
     }
@@ -492,9 +601,9 @@ fn sort(
             true => debug!(count = missing.len(), "large events: the rest goes by itself"),
             false => error!(count = missing.len(), "events of the batch are not in the outbox"),
         }
-        flight.unsent.extend(claim.events.iter().filter(|id| missing.contains(id)));
+        result.unsent.extend(claim.events.iter().filter(|id| missing.contains(id)));
     }
-    (flight, fit)
+    (result, fit)
 }
 
 /// Accepted events in the order of their request. One that is gone or cannot be read leaves its place
@@ -514,6 +623,12 @@ fn in_order(ids: &[i64], events: Vec<ClaimedEvent>) -> Vec<Event> {
         facts: Facts::default(),
     };
     ids.iter().map(|id| found.remove(id).unwrap_or_else(|| empty(*id))).collect()
+}
+
+/// Whether an answer cannot be its request's, such as one that counts more events.
+fn is_anothers(verdict: &Verdict) -> bool {
+    let wrong = ["events_received_wrong", "unreadable_answer"];
+    matches!(&verdict.decision, Decision::Retry { reason, .. } if wrong.contains(&reason.0.as_str()))
 }
 
 fn log(recording: &Recording) {
@@ -579,6 +694,7 @@ async fn until(moment: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use capi_core::platform;
     use serde_json::json;
     use uuid::Uuid;
 
@@ -615,27 +731,27 @@ mod tests {
 
     #[test]
     fn events_are_sorted_before_they_are_sent() {
-        let platform = destination::build("meta", &json!({"pixel_id": "1"})).expect("settings");
+        let platform = platform::build("meta", &json!({"pixel_id": "1"})).expect("settings");
         let now = Timestamp(100 * DAY);
         let unreadable = ClaimedEvent { id: 3, event: Err("currency") };
         let events = vec![event(1, 99 * DAY), event(2, 92 * DAY), unreadable, event(9, 99 * DAY)];
         let events = ClaimedEvents { events, cut: false };
-        let (flight, fit) = sort(&claim(&[1, 2, 3, 4]), events, &*platform, now);
+        let (result, fit) = sort(&claim(&[1, 2, 3, 4]), events, &*platform, now);
         assert_eq!(fit.iter().map(|event| event.id).collect::<Vec<_>>(), [1]);
-        assert_eq!(flight.settled, [Settlement::expired(2), Settlement::unreadable(3, "currency")]);
-        assert_eq!(flight.unsent, [4], "a missing event stays with the batch");
-        assert_eq!(flight.tries, 3);
+        assert_eq!(result.settled, [Receipt::expired(2), Receipt::unreadable(3, "currency")]);
+        assert_eq!(result.unsent, [4], "a missing event stays with the batch");
+        assert_eq!(result.tries, 3);
     }
 
     #[test]
-    fn a_line_tells_when_its_worker_runs_out_of_work() {
-        let line = Line::default();
-        assert_eq!(line.mood(), Mood::Idle);
-        assert!(!line.set(Mood::Hungry));
-        assert_eq!(line.mood(), Mood::Hungry);
-        assert!(line.set(Mood::Idle));
-        assert!(!line.set(Mood::Idle));
-        assert!(!line.set(Mood::Closed));
-        assert_eq!(line.mood(), Mood::Closed);
+    fn a_signal_tells_when_its_worker_runs_out_of_work() {
+        let signal = WorkSignal::new(UsedCredential::default());
+        assert_eq!(signal.activity(), Activity::Idle);
+        assert!(!signal.set(Activity::Busy));
+        assert_eq!(signal.activity(), Activity::Busy);
+        assert!(signal.set(Activity::Idle));
+        assert!(!signal.set(Activity::Idle));
+        assert!(!signal.set(Activity::Closed));
+        assert_eq!(signal.activity(), Activity::Closed);
     }
 }

@@ -1,5 +1,5 @@
 //! What the builder sends is taken by the stand-in: random rows go through capture and builder
-//! into `capi fake`, in this process. Both judge by the same reference and know nothing of each
+//! into `capi-standin`, in this process. Both judge by the same reference and know nothing of each
 //! other, and one refused event would cost a whole request, so any refusal is a fault of one side.
 //!
 //! Rows are made of [`pool`], values that are good, bad or odd, from a fixed
@@ -13,12 +13,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use capi_core::audience;
 use capi_core::capture::{Captured, Options, Row, capture};
-use capi_core::destination::audience::{Audience, Change, Decision, Member, Session};
 use capi_core::destination::{self, Response};
 use capi_core::event::{ActionSource, Event};
 use capi_core::field::FIELDS;
+use capi_core::platform;
+use capi_core::platform::audience::{Audience, Change, Decision, Member, Session};
 use capi_core::time::Timestamp;
-use capi_sidecar::fake::{DEMO_TOKEN, FakeOptions, FakeState, router};
+use capi_standin::{DEMO_TOKEN, Standin, StandinOptions, router};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -251,7 +252,7 @@ fn built(row: Map<String, Value>, now: Timestamp) -> Option<(ActionSource, Value
     let Captured::Event(new) = capture(Row::from_object(row), &options, now) else { return None };
     let stored = serde_json::to_string(&new.event).expect("JSON");
     let event: Event = serde_json::from_str(&stored).expect("an event");
-    let meta = destination::build("meta", &json!({"pixel_id": "1234567890"})).expect("settings");
+    let meta = platform::build("meta", &json!({"pixel_id": "1234567890"})).expect("settings");
     if destination::expired(meta.as_ref(), &event, now) {
         return None;
     }
@@ -274,7 +275,7 @@ async fn refusal(stand_in: &Router, body: &Value) -> Option<String> {
 
 #[tokio::test]
 async fn what_the_builder_sends_is_taken() {
-    let stand_in = router(FakeState::new(&FakeOptions::default()));
+    let stand_in = router(Standin::new(&StandinOptions::default()));
     let mut rng = StdRng::seed_from_u64(SEED);
     let mut sent = BTreeSet::new();
     // By the answer without its trace, the shortest body: one example of a fault is enough.
@@ -302,8 +303,8 @@ async fn what_the_builder_sends_is_taken() {
 /// of the stand-in.
 #[tokio::test]
 async fn what_is_said_of_members_is_taken() {
-    let options = FakeOptions::default();
-    let state = FakeState::new(&options);
+    let options = StandinOptions::default();
+    let state = Standin::new(&options);
     let stand_in = router(state.clone());
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let now = i64::try_from(since_1970.as_secs()).expect("in range");

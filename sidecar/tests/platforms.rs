@@ -1,6 +1,6 @@
 //! What the builders send is taken by the stand-ins of the other platforms: the orders that all
 //! platforms share (`core/tests/orders`) go through capture, builder and HTTP client, credential
-//! included, into `capi fake` on loopback. Both halves judge by the vendors' pages and know nothing
+//! included, into `capi-standin` on loopback. Both halves judge by the vendors' pages and know nothing
 //! of each other; what is delivered must be counted there, to the last cent.
 //!
 //! Each order goes alone, without each of its fields in turn, with each of its identifiers alone, as
@@ -15,11 +15,13 @@ use capi_core::capture::{Captured, Options, Row, capture};
 use capi_core::destination::{self, Decision, Destination, Outcome, Request, Response, Verdict};
 use capi_core::event::Event;
 use capi_core::field::{Class, FIELDS, Field};
+use capi_core::platform;
 use capi_core::time::Timestamp;
-use capi_sidecar::fake::{DEMO_TOKEN, FakeOptions, FakeState, Platform, serve_state};
+use capi_sidecar::config::Credential;
 use capi_sidecar::http::Http;
 use capi_sidecar::tls;
 use capi_sidecar::worker::chain;
+use capi_standin::{DEMO_TOKEN, Platform, Standin, StandinOptions, serve_state};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -52,14 +54,19 @@ const LEAST: usize = 10;
 const QUESTIONS: usize = 5;
 
 /// A key that opens nothing but the stand-in.
-const KEY: &str = include_str!("../src/fake/tests/service_account.pem");
+const KEY: &str = include_str!("../../tests/standin/service_account.pem");
+
+/// Host and port of a URL.
+fn host(url: &str) -> &str {
+    url.split('/').nth(2).expect("a host")
+}
 
 /// Where a platform is and what opens it.
 struct Place {
-    state: FakeState,
+    state: Standin,
     http: Http,
     base: String,
-    credential: SecretString,
+    credential: Credential,
 }
 
 impl Place {
@@ -80,18 +87,19 @@ impl Place {
         };
         let name = Platform::parse(platform).expect("a platform of the stand-in");
         let credentials = BTreeMap::from([(name, credential.clone())]);
-        let state = FakeState::new(&FakeOptions { credentials, ..FakeOptions::default() });
+        let state = Standin::new(&StandinOptions { credentials, ..StandinOptions::default() });
         tokio::spawn(serve_state(state.clone(), listener));
         let tls = tls::client(None).expect("TLS");
         let timeout = Duration::from_secs(20);
         let http = Http::new(tls, timeout, timeout).expect("a client");
+        let credential = Credential::to(credential, &[host(&base)]);
         Self { state, http, base, credential }
     }
 
     fn destination(&self, platform: &str, mut settings: Value) -> Box<dyn Destination> {
         let place = if platform == "webhook" { "/webhook/shop" } else { "" };
         settings["endpoint"] = json!(format!("{}{place}", self.base));
-        destination::build(platform, &settings).expect("settings")
+        platform::build(platform, &settings).expect("settings")
     }
 
     async fn answer(&self, platform: &dyn Destination, request: Request) -> Response {
@@ -120,9 +128,10 @@ impl Place {
 
     /// What the stand-in has to say about the last requests, for whoever reads a failure.
     async fn last_request(&self) -> String {
-        let url = format!("{}/_fake/requests?limit=1", self.base);
+        let url = format!("{}/_standin/requests?limit=1", self.base);
         let slot = destination::CredentialSlot::Bearer;
-        let answer = self.http.send(Request::get(url), slot, &DEMO_TOKEN.into()).await;
+        let credential = Credential::to(DEMO_TOKEN, &[host(&self.base)]);
+        let answer = self.http.send(Request::get(url), slot, &credential).await;
         let body: Value = serde_json::from_slice(&answer.expect("an answer").body).expect("JSON");
         let last = &body["requests"][0];
         format!("{} {} {}", last["refused"], last["answer"], last["body"])
@@ -401,16 +410,16 @@ async fn no_credential_shows_in_an_error_or_in_debug() {
         account.to_string(),
         format!("{{{WORD}"),
     ];
-    for platform in destination::platforms() {
+    for platform in platform::platforms() {
         let mut settings = match platform {
             "meta" => json!({"pixel_id": "1234567890"}),
             platform => settings(platform),
         };
         settings["endpoint"] = json!(base);
-        let destination = destination::build(platform, &settings).expect("settings");
+        let destination = platform::build(platform, &settings).expect("settings");
         for credential in &credentials {
             let request = Request::post(format!("{base}/events"), &json!({"n": 1}), vec![0]);
-            let credential = SecretString::from(credential.as_str());
+            let credential = Credential::to(credential.as_str(), &[host(&base)]);
             let sent = http.send(request, destination.spec().credential, &credential).await;
             let error = sent.expect_err("nobody listens");
             let shown = format!("{error} {error:?} {} {http:?} {credential:?}", chain(&error));

@@ -405,7 +405,7 @@ return (
       from string_to_table(pattern, null) with ordinality as c (letter, place)
 );
 
--- Somebody comes to the shop. `is_guest` has no account, but a working mail address; `is_nobody`
+-- Somebody comes to the shop. `is_guest` has no account, but a working email address; `is_nobody`
 -- leaves nothing but a town, which no platform can match to a person.
 create function shop._demo_customer(key text, is_guest boolean, is_nobody boolean)
 returns shop.customers

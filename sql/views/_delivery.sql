@@ -24,13 +24,17 @@ select
     case when q.state = 'ready' then q.due_at end as next_attempt,
     a.request_id,
     a.http_status,
-    coalesce(r.possible_duplicate, false) or coalesce(q.unknown > 0, false) as possible_duplicate,
+    doubt.in_doubt as possible_duplicate,
     o.dropped as dropped_fields,
     o.captured_at,
     r.settled_at,
     o.id as event,
     o.version as source_version,
-    o.rules
+    o.rules,
+    -- Whether the platform has the event: yes, perhaps, no. What is on its way may have arrived.
+    case when r.status = 'delivered' then 'yes'
+        when doubt.in_doubt or r.status = 'undecided' or q.ticket is not null or q.state = 'leased' then 'perhaps'
+        else 'no' end as has
 from capi.outbox o
 join capi.source s on s.source = o.source
 join capi.route t on t.source = o.source
@@ -49,5 +53,14 @@ left join (
     from capi.replay_log y join capi.replay_event p on p.replay = y.replay and p.event > y.last_event
     where y.finished_at is null
 ) again on again.event = o.id and again.destination = d.destination
+cross join lateral (
+    select coalesce(r.possible_duplicate, false) or coalesce(q.unknown > 0, false)
+        -- Unread since another server may have sent it.
+        or r.event is null and q.event is null and coalesce(o.captured_at <= (
+            select i.doubtful_until from capi.installation i where i.doubtful_until >= d.created_at
+        ), false) as in_doubt
+) doubt
 -- What a dropped destination had not sent, it never will.
 where d.state <> 'dropped' or r.event is not null;
+
+comment on view capi._delivery is 'What capi.delivery shows, of all tenants.';

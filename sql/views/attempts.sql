@@ -20,3 +20,6 @@ cross join lateral (
         else a.events end as events
 ) own
 where cardinality(own.events) > 0;
+
+comment on view capi.attempts is 'Every send (kind send), every question after an accepted one (poll) and every test by hand (test): when, by whom, with what answer, of which events.';
+grant select on capi.attempts to capi_tenant, capi_analyst, capi_admin;

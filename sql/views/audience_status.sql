@@ -17,3 +17,6 @@ left join lateral (
     select x.* from capi.audience_sync x where x.audience = a.audience order by x.sync desc limit 1
 ) s on true
 where a.dropped_at is null;
+
+comment on view capi.audience_status is 'Every audience: how many members the platform has acknowledged, how many changes wait for the next sync, and how the last sync ended. No person.';
+grant select on capi.audience_status to capi_analyst, capi_admin;

@@ -12,10 +12,11 @@ with shown as (
         and (
             exists (select from capi.route r join capi._visible v using (source) where r.destination = d.destination)
             -- As capi._visible says it: what a view calls runs with the reader's rights.
-            or (
-                select pg_has_role(current_user, i.owner_role::name, 'usage') or pg_has_role(current_user, i.analyst_role::name, 'usage')
-                    or pg_has_role(current_user, i.admin_role::name, 'usage')
-                from capi.installation i
+            or exists (
+                select from capi.installation i
+                cross join lateral (values (i.owner_role, i.owner_id), (i.analyst_role, i.analyst_id), (i.admin_role, i.admin_id)) x (name, id)
+                join pg_roles r on r.oid = x.id and r.rolname = x.name
+                where pg_has_role(current_user, r.oid, 'usage')
             )
         )
 ), halves as (
@@ -51,3 +52,6 @@ from events e
 join shown d on d.destination = e.destination
 where e.server or not d.shared
 group by d.name, d.platform, e.event_name, e.day;
+
+comment on view capi.pixel_coverage is 'The last 30 days by destination, event name and day: website events of the server, how many of them have the browser''s half too, and browser halves without a server event. Needs pages with a beacon.';
+grant select on capi.pixel_coverage to capi_tenant, capi_analyst, capi_admin;

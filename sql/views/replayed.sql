@@ -5,3 +5,6 @@ select p.replay, d.name as destination, p.event, y.at, y.by_role, y.note,
 from capi.replay_event p
 join capi.replay_log y on y.replay = p.replay
 join capi.destination d on d.destination = y.destination;
+
+comment on view capi.replayed is 'Every event that was sent again by hand, with the outcome that it had before.';
+grant select on capi.replayed to capi_analyst, capi_admin;

@@ -359,7 +359,7 @@ REFUSED = {
 }
 
 # What the SDK passes on as it got it, or makes of nonsense, and Meta may take. The stand-in refuses
-# it on purpose: docs/fake.md has these rules as its own.
+# it on purpose: docs/standin.md has these rules as its own.
 STRICTER = {
     # Of a city of digits nothing is left, and the SDK hashes that.
     "digest of nothing": (
@@ -454,14 +454,14 @@ def refusal(event_):
 
 
 def last_arrival():
-    total = control("/_fake/events?limit=1")["total"]
-    return control(f"/_fake/events?offset={total - 1}&limit=1")["events"][0]["event"]
+    total = control("/_standin/events?limit=1")["total"]
+    return control(f"/_standin/events?offset={total - 1}&limit=1")["events"][0]["event"]
 
 
 def main():
     FacebookSession.GRAPH = BASE
     FacebookAdsApi.init(access_token=TOKEN, app_secret="no-secret", crash_log=False)
-    control("/_fake/reset", {})
+    control("/_standin/reset", {})
 
     sources = set()
     for what, build in ACCEPTED.items():
@@ -485,7 +485,7 @@ def main():
     answer = send_to_gateway(everything, **named)
     check("gateway", answer.get("events_received") == len(everything), answer)
 
-    before = control("/_fake/summary")["events_accepted"]
+    before = control("/_standin/summary")["events_accepted"]
     for what, (build, code, subcode) in REFUSED.items():
         error = refusal(build())
         if error is None:
@@ -508,14 +508,14 @@ def main():
         check("one bad event", error.api_error_subcode() == 2804010, error.body())
 
     # The SDK reads the details of an error from a text as well.
-    control("/_fake/faults", {"kind": "wording", "language": "fr", "error_data": "text", "times": 1})
+    control("/_standin/faults", {"kind": "wording", "language": "fr", "error_data": "text", "times": 1})
     error = refusal(event("Purchase"))
     check("localised", error and error.api_error_subcode() == 2804010, error)
     check("localised", error and error.api_blame_field_specs(), error)
-    control("/_fake/faults", {"kind": "foreign_page", "page_id": "7", "times": 1})
+    control("/_standin/faults", {"kind": "foreign_page", "page_id": "7", "times": 1})
     error = refusal(conversation())
     check("foreign page", error and error.api_error_subcode() == 2804072, error)
-    after = control("/_fake/summary")["events_accepted"]
+    after = control("/_standin/summary")["events_accepted"]
     check("refused", after == before, f"{after - before} events got in")
 
     FacebookAdsApi.init(access_token="wrong", crash_log=False)

@@ -35,3 +35,17 @@ impl Chance {
         choices[self.below(choices.len() as u64) as usize]
     }
 }
+
+/// The number in an environment variable, if there is one.
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number")))
+}
+
+/// What a search leaves out: the list of the environment variable, which may be empty, else `known`.
+pub fn avoided(variable: &str, known: &[&str]) -> Vec<String> {
+    match std::env::var(variable) {
+        Ok(text) => text.split(',').filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
+        Err(_) => known.iter().map(|kind| (*kind).to_owned()).collect(),
+    }
+}

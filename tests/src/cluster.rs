@@ -25,6 +25,8 @@ shared_buffers = 64MB
 full_page_writes = off
 timezone = 'UTC'
 lc_messages = 'C'
+# Most tests make their views as the superuser that they are; rights.rs switches it off.
+capi.superuser_views = on
 log_line_prefix = '%m [%p] %d '
 ";
 
@@ -176,6 +178,13 @@ impl Cluster {
         .await;
     }
 
+    /// Bounds the memory that a process of the server may ask for, in bytes.
+    pub fn bound_memory(&self, pid: i64, bytes: u64) {
+        let mut command = server_command("prlimit");
+        command.args(["--pid", &pid.to_string(), &format!("--as={bytes}")]);
+        finish(&mut command);
+    }
+
     /// Folder of the socket, and of whatever a test wants to leave behind.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -263,7 +272,7 @@ fn server_command(program: &str) -> Command {
 
 fn as_postgres(program: &str) -> Vec<PathBuf> {
     let drop_root = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"];
-    let own = ["sh", "cp"].contains(&program);
+    let own = ["sh", "cp", "prlimit"].contains(&program);
     let path = if own { program.into() } else { binary(program) };
     let before = if is_root() { &drop_root[..] } else { &[] };
     before.iter().map(PathBuf::from).chain([path]).collect()

@@ -2,9 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::SinkExt as _;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::cluster::Cluster;
 use crate::patience::eventually;
@@ -12,6 +13,8 @@ use crate::patience::eventually;
 /// A session. Queries go as text: tests read like psql.
 pub struct Session {
     client: Client,
+    /// What the server has said by the way.
+    notices: Arc<Mutex<Vec<String>>>,
 }
 
 /// How the server refused a statement.
@@ -25,6 +28,8 @@ pub struct Refusal {
     pub hint: String,
     /// The detail, or an empty text.
     pub detail: String,
+    /// The context, or an empty text.
+    pub context: String,
 }
 
 /// Why a statement that was allowed to fail did.
@@ -48,6 +53,7 @@ impl From<tokio_postgres::Error> for Trouble {
                 message: db.message().to_owned(),
                 hint: db.hint().unwrap_or_default().to_owned(),
                 detail: db.detail().unwrap_or_default().to_owned(),
+                context: db.where_().unwrap_or_default().to_owned(),
             }),
             None => Self::Lost,
         }
@@ -73,10 +79,20 @@ impl Session {
 
     /// Connects as a configuration says.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let (client, connection) = config.connect(NoTls).await.map_err(|e| e.to_string())?;
+        let (client, mut connection) = config.connect(NoTls).await.map_err(|e| e.to_string())?;
+        let notices: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = notices.clone();
         // Ends when the client is dropped, or with the server.
-        tokio::spawn(connection);
-        Ok(Self { client })
+        tokio::spawn(async move {
+            let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notice(notice) = message {
+                    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                    heard.push(notice.message().to_owned());
+                }
+            }
+        });
+        Ok(Self { client, notices })
     }
 
     /// Runs statements that may fail in any way.
@@ -93,6 +109,15 @@ impl Session {
         Ok(())
     }
 
+    /// Runs statements that must succeed; the notices that came with them.
+    pub async fn notices(&self, sql: &str) -> Vec<String> {
+        let take =
+            || std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
+        take();
+        self.run(sql).await;
+        take()
+    }
+
     /// The driver's client, where text is not enough.
     pub fn driver(&mut self) -> &mut Client {
         &mut self.client
@@ -107,6 +132,7 @@ impl Session {
                 message: db.message().to_owned(),
                 hint: db.hint().unwrap_or_default().to_owned(),
                 detail: db.detail().unwrap_or_default().to_owned(),
+                context: db.where_().unwrap_or_default().to_owned(),
             }
         })?;
         Ok(texts(answer))
@@ -209,6 +235,11 @@ impl Database {
     /// A database without extension and shop.
     pub async fn bare() -> Self {
         Self::create(Cluster::shared(), "template template0").await
+    }
+
+    /// A database without extension and shop, made with these options of `create database`.
+    pub async fn made(options: &str) -> Self {
+        Self::create(Cluster::shared(), &format!("template template0 {options}")).await
     }
 
     /// A copy of the template of another cluster that lives as long as the process.

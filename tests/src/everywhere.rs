@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use capi_sidecar::fake;
+use capi_standin::Platform as Known;
 use serde_json::{Value, json};
 
 use crate::database::Database;
@@ -46,7 +46,7 @@ impl Everywhere {
     /// A shop whose purchases go to these platforms; nothing is sent yet.
     pub async fn on(platforms: &[&'static str]) -> Self {
         let accepted = platforms.iter().filter(|name| **name != "meta").map(|name| {
-            let known = fake::Platform::parse(name).expect("a platform of the stand-in");
+            let known = Known::parse(name).expect("a platform of the stand-in");
             (known, accepted(name).into())
         });
         let platform = Platform::with(accepted.collect()).await;

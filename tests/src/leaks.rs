@@ -5,7 +5,7 @@ use crate::database::{Session, quoted};
 /// A customer whose every value occurs nowhere else.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// Mail address as typed.
+    /// Email address as typed.
     pub email: String,
     /// Phone number as typed.
     pub phone: String,

@@ -79,7 +79,7 @@ pub async fn receipts(session: &Session) -> Vec<String> {
 
 /// Fails unless every event that the platform has seen twice is marked as a possible duplicate.
 /// Returns how many those are.
-pub async fn doubles_on_record(session: &Session, platform: &Platform) -> usize {
+pub async fn duplicates_on_record(session: &Session, platform: &Platform) -> usize {
     let seen = platform.seen().await;
     let twice: Vec<&String> = seen.iter().filter(|(_, n)| **n > 1).map(|(id, _)| id).collect();
     let marked = session
@@ -91,7 +91,7 @@ pub async fn doubles_on_record(session: &Session, platform: &Platform) -> usize 
     let silent: Vec<_> = twice.iter().filter(|id| !marked.contains(id)).collect();
     assert!(
         silent.is_empty(),
-        "{} of {} doubles are not on record: {silent:?}",
+        "{} of {} duplicates are not on record: {silent:?}",
         silent.len(),
         twice.len()
     );

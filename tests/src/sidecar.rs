@@ -11,7 +11,7 @@ use tokio::process::Child;
 
 use crate::database::Database;
 use crate::patience::eventually;
-use crate::platform::TOKEN;
+use crate::platform::{TOKEN, endpoints};
 use crate::shop::CREDENTIAL;
 
 /// How long a command may take.
@@ -48,6 +48,7 @@ impl Sidecar {
             .env("CAPI_LEASE", "15")
             .env("CAPI_REQUEST_TIMEOUT", "2")
             .env(CREDENTIAL, TOKEN)
+            .envs(declared(variables))
             .envs(variables.iter().copied())
             .arg("run")
             .stdin(Stdio::null())
@@ -101,10 +102,20 @@ impl Sidecar {
     }
 }
 
-/// Runs a subcommand to its end, with these variables and no others.
+/// What the configuration must say of these variables: which of them are credentials, and that they may
+/// go to the stand-ins of this process.
+fn declared(variables: &[(&str, &str)]) -> [(&'static str, String); 2] {
+    let own = |name: &&str| !name.starts_with("CAPI_") && !name.starts_with("PG");
+    let names = variables.iter().map(|(name, _)| *name).filter(own);
+    let names: Vec<_> = names.chain([CREDENTIAL]).collect();
+    [("CAPI_CREDENTIALS", names.join(",")), ("CAPI_ENDPOINTS", endpoints())]
+}
+
+/// Runs a subcommand to its end, with these variables and those that declare their credentials.
 pub async fn capi(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
-    command.env_clear().envs(variables.iter().copied()).args(arguments).stdin(Stdio::null());
+    command.env_clear().envs(declared(variables)).envs(variables.iter().copied());
+    command.args(arguments).stdin(Stdio::null());
     let output = tokio::process::Command::from(command).kill_on_drop(true).output();
     let ended = tokio::time::timeout(PATIENCE, output).await;
     ended.unwrap_or_else(|_| panic!("capi {arguments:?} does not end")).expect("capi runs")

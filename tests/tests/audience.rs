@@ -39,7 +39,7 @@ async fn with_list(platform: &Platform) -> Database {
     shop
 }
 
-/// Adds people by their mail addresses.
+/// Adds people by their email addresses.
 async fn join(session: &Session, addresses: &[&str]) {
     for address in addresses {
         session
@@ -76,7 +76,7 @@ fn members(platform: &Platform) -> i64 {
     platform.audiences()[LIST]["members"].as_i64().unwrap_or(0)
 }
 
-/// The digest of a mail address as events have it.
+/// The digest of an email address as events have it.
 async fn digest(shop: &Database, address: &str) -> String {
     shop.get(&format!("select capi.digest('email', '{address}')")).await
 }

@@ -560,7 +560,7 @@ async fn keys_of_many_types_are_captured() {
             "('0188a1b2-0000-7000-8000-00000000000a')",
             "0188a1b2-0000-7000-8000-00000000000a",
         ),
-        ("id numeric primary key", "", "(1.50)", "1.50"),
+        ("id numeric primary key", "", "(1.50)", "1.5"),
     ] {
         let own = Own { key, columns, ..OWN }.tracked().await;
         own.run(&format!("insert into own.sale values {rows}")).await;
@@ -748,6 +748,22 @@ async fn a_column_list_is_refused_where_a_trigger_may_change_other_columns() {
     assert!(refusal.message.contains("BEFORE UPDATE trigger"), "{refusal:?}");
     database.run("drop trigger touch on own.sale").await;
     database.run(&own.track()).await;
+    // One that is made later is noticed, also of a child.
+    for table in ["own.sale", "own.child"] {
+        database
+            .run(&format!(
+                "create table if not exists own.child () inherits (own.sale);
+                select capi.revalidate();
+                create trigger touch before update on {table} for each row execute function own.touch()"
+            ))
+            .await;
+        let stale = "select coalesce(stale_reason, '') from capi.sources";
+        assert!(database.get(stale).await.starts_with("create trigger"), "{table}");
+        let problem = database.get("select problem from capi.revalidate()").await;
+        assert!(problem.contains(&format!("{table} has a BEFORE UPDATE trigger")), "{problem}");
+        database.run(&format!("drop trigger touch on {table}; select capi.revalidate()")).await;
+    }
+    database.run("drop table own.child").await;
     // The key is in the list though nobody named it.
     database.run("insert into own.sale values (1, 'x')").await;
     database.run("update own.sale set id = 2").await;

@@ -208,10 +208,10 @@ async fn forgetting_empties_a_persons_events_everywhere() {
         shop.column(&report).await,
         [
             format!(
-                r#"{sent} {{"audiences": [], "being_sent_now": 0, "events_emptied": 1, "delivered_before": {{"meta-eu": 1}}}}"#
+                r#"{sent} {{"audiences": [], "being_sent_now": 0, "events_emptied": 1, "delivered_before": {{"meta-eu": 1}}, "perhaps_delivered": {{}}}}"#
             ),
             format!(
-                r#"{waiting} {{"audiences": [], "being_sent_now": 0, "events_emptied": 1, "delivered_before": {{}}}}"#
+                r#"{waiting} {{"audiences": [], "being_sent_now": 0, "events_emptied": 1, "delivered_before": {{}}, "perhaps_delivered": {{}}}}"#
             ),
         ]
     );
@@ -381,4 +381,47 @@ async fn a_withdrawal_whose_capture_failed_is_made_good_by_the_sweep() {
     database.run("select capi.sweep()").await;
     assert_eq!(withheld(&database).await, "eu withdrawn, us withdrawn");
     assert_eq!(errors(&database).await, ["1 22012 division_by_zero - resolved"]);
+}
+
+#[tokio::test]
+async fn a_row_that_can_be_no_event_any_more_takes_its_consent_back_all_the_same() {
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own;
+            create table own.sale (id bigint primary key, value numeric default 5, currency text default 'EUR',
+                consent text default 'yes', at timestamptz default clock_timestamp());
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, s.at as event_time,
+                'website' as action_source, s.value, s.currency, s.consent
+            from own.sale s;
+            select capi.create_destination('eu', platform => 'meta', settings => '{\"pixel_id\": \"1\"}', credential => 'META_TOKEN');
+            select capi.track('own.sale', conversions => 'own.conversion', destinations => '{eu}');
+            insert into own.sale (id) select generate_series(1, 8)",
+        )
+        .await;
+    for (id, change) in [
+        (1, "consent = 'no', currency = '???'"),
+        (2, "consent = 'no', value = 'NaN'"),
+        (3, "consent = 'no', at = 'infinity'"),
+        (4, "consent = 'no', at = now() + interval '10 years'"),
+        (5, "consent = 'no', value = null"),
+        // What cannot be read is no yes.
+        (6, "consent = 'perhaps'"),
+        // A fault alone takes nothing back.
+        (7, "currency = '???'"),
+    ] {
+        database.run(&format!("update own.sale set {change} where id = {id}")).await;
+    }
+    // A key without an event has nothing to take back.
+    database.run("insert into own.sale (id, consent, currency) values (9, 'no', '???')").await;
+    let withdrawn =
+        "select string_agg(key, ' ' order by key) from capi.withdrawal where refused = '{*}'";
+    assert_eq!(database.get(withdrawn).await, "1 2 3 4 5 6");
+    let waits = "select string_agg(o.key, ' ' order by o.key) from capi.outbox o
+        where capi._withdrawn(o.source, o.key, o.captured_at, 'meta', 'eu') is null";
+    assert_eq!(database.get(waits).await, "7 8");
+    // Said again, and readable: given back.
+    database.run("update own.sale set consent = 'yes' where id = 6").await;
+    assert_eq!(database.get(waits).await, "6 7 8");
 }

@@ -326,3 +326,77 @@ async fn a_trigger_that_goes_in_the_same_transaction_loses_nothing() {
         .await;
     assert_eq!(captured_keys(&database).await, "1 2");
 }
+
+#[tokio::test]
+async fn the_earliest_times_that_there_are_make_events_or_name_the_field() {
+    let database = Database::adopted().await;
+    database
+        .run(
+            "create schema own;
+            create table own.sale (id bigint primary key, at timestamptz);
+            create view own.conversion as
+            select s.id, 'Purchase' as event_name, 'sale-' || s.id as event_id, s.at as event_time,
+                'website' as action_source, 5 as value, 'EUR' as currency, true as consent
+            from own.sale s;
+            select capi.track('own.sale', conversions => 'own.conversion');
+            select capi.create_emitter('own.carts');
+            set timezone = 'UTC'",
+        )
+        .await;
+    for (n, at) in [
+        "4714-11-24 00:00:00+00 BC",
+        "0001-01-01 00:00:00+00 BC",
+        "294276-12-31 23:59:59.999999+00",
+        "infinity",
+        "-infinity",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        database.run(&format!("insert into own.sale values ({n}, '{at}')")).await;
+    }
+    assert_eq!(
+        database.column("select event_time::text from capi.outbox order by id").await,
+        ["4714-11-24 00:00:00+00 BC", "0001-01-01 00:00:00+00 BC"]
+    );
+    assert_eq!(
+        errors(&database).await,
+        [
+            "2 22023 in_the_future event_time open",
+            "3 22023 no_time_with_zone event_time open",
+            "4 22023 no_time_with_zone event_time open"
+        ]
+    );
+    for (at, says) in [
+        ("0000-01-01T00:00:00+23:59", "captured"),
+        ("-4714-01-01T00:00:00Z", "failed"),
+        ("10000-01-01T00:00:00Z", "failed"),
+        ("9999-12-31T23:59:59-23:59", "failed"),
+    ] {
+        let event = format!(
+            "{{\"event_name\": \"Lead\", \"event_id\": \"{at}\", \"event_time\": \"{at}\", \
+             \"action_source\": \"website\", \"consent\": true}}"
+        );
+        // Ids may not look like phone numbers.
+        let event = event.replace(
+            &format!("\"event_id\": \"{at}\""),
+            &format!("\"event_id\": \"e{}\"", at.len()),
+        );
+        let answer = database.get(&format!("select capi.emit('{event}') ->> 'status'")).await;
+        assert_eq!(answer, says, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_beyond_all_times_is_no_limit() {
+    let database = Database::adopted().await;
+    tracked(&database, "id bigint").await;
+    database.run("alter table own.sale disable trigger all; insert into own.sale values (1)").await;
+    let source = database.get("select source from capi.source").await;
+    let call = format!(
+        "select captured from capi._recapture({source}, array['1'], 9223372036854775807, false)"
+    );
+    assert_eq!(database.get(&call).await, "1");
+    // Nothing interrupts what comes after.
+    assert_eq!(database.get("select pg_sleep(0.05) is null").await, "f");
+}

@@ -8,7 +8,7 @@ use capi_tests::database::Database;
 use capi_tests::patience::eventually;
 use capi_tests::platform::Platform;
 use capi_tests::shop::{
-    buy, buy_many, captured, customer, doubles_on_record, receipts, resume, sending_shop, track,
+    buy, buy_many, captured, customer, duplicates_on_record, receipts, resume, sending_shop, track,
     until_settled,
 };
 use capi_tests::sidecar::Sidecar;
@@ -77,8 +77,8 @@ async fn ten_kills_lose_nothing() {
     assert_eq!(captured(&shop).await, orders);
     assert_eq!(receipts(&shop).await, [format!("delivered {orders}")]);
     assert_eq!(platform.number("unique_events"), orders, "nothing lost");
-    let doubles = doubles_on_record(&shop, &platform).await;
-    assert!(doubles > 0, "ten kills without a double prove little");
+    let duplicates = duplicates_on_record(&shop, &platform).await;
+    assert!(duplicates > 0, "ten kills without a double prove little");
     assert_eq!(shop.count("select count(*) from capi.batch").await, 0);
     let unknown = shop.count("select count(*) from capi.attempt where outcome = 'unknown'").await;
     assert!(unknown > 0);
@@ -100,7 +100,7 @@ async fn a_sidecar_that_wakes_up_after_its_lease_changes_nothing() {
     frozen.signal("CONT");
     frozen.until_logged("lease lost").await;
     assert_eq!(receipts(&shop).await, ["delivered 10"]);
-    assert_eq!(doubles_on_record(&shop, &platform).await, 10);
+    assert_eq!(duplicates_on_record(&shop, &platform).await, 10);
     let noted = "select reason from capi.attempt where outcome = 'unknown'";
     assert_eq!(shop.column(noted).await, ["answered_after_lease"]);
 }
@@ -133,5 +133,5 @@ async fn crashes_of_the_server_lose_nothing() {
     assert_eq!(captured(&shop).await, committed);
     assert_eq!(receipts(&shop).await, [format!("delivered {committed}")]);
     assert_eq!(platform.number("unique_events"), committed);
-    doubles_on_record(&shop, &platform).await;
+    duplicates_on_record(&shop, &platform).await;
 }

@@ -4,8 +4,8 @@ use capi_tests::database::{Database, Session};
 use capi_tests::patience::eventually;
 use capi_tests::platform::{Platform, TOKEN};
 use capi_tests::shop::{
-    DESTINATION, buy, buy_many, captured, customer, customer_with, doubles_on_record, paid_order,
-    receipts, resume, sending_shop, track, until_settled,
+    DESTINATION, buy, buy_many, captured, customer, customer_with, duplicates_on_record,
+    paid_order, receipts, resume, sending_shop, track, until_settled,
 };
 use capi_tests::sidecar::Sidecar;
 use serde_json::{Value, json};
@@ -108,7 +108,7 @@ async fn double(fault: Value) {
     until_settled(&shop, 60).await;
     assert_eq!(receipts(&shop).await, ["delivered 20"], "{fault}");
     assert_eq!(platform.number("unique_events"), 20, "{fault}");
-    assert_eq!(doubles_on_record(&shop, &platform).await, 20, "{fault}: all were sent twice");
+    assert_eq!(duplicates_on_record(&shop, &platform).await, 20, "{fault}: all were sent twice");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn doubles_after_a_wrong_count_are_on_record() {
 #[tokio::test]
 async fn events_that_were_never_taken_are_not_marked_as_doubles() {
     let (platform, shop) = waiting(5).await;
-    platform.fault(json!({"kind": "status", "status": 400, "transient": true, "times": 1})).await;
+    platform.fault(json!({"kind": "status", "status": 400, "code": 100, "times": 1})).await;
     platform.fault(throttled()).await;
     let _sidecar = Sidecar::start(&shop);
     until_settled(&shop, 40).await;
@@ -507,9 +507,7 @@ async fn a_sleeping_sidecar_is_woken_by_the_commit() {
         assert_eq!(receipts(&shop).await, [format!("delivered {n}")]);
         let naps = format!("{n} naps");
         eventually(&naps, 10, async || {
-            let armed = "select count(*) from pg_locks where locktype = 'advisory' and objid = 1
-                and mode = 'ExclusiveLock'
-                and database = (select oid from pg_database where datname = current_database())";
+            let armed = "select count(*) from capi.locks() where lock = 'bell'";
             let seen = shop.get(armed).await;
             if seen == "1" { Ok(()) } else { Err(format!("{seen} hold the bell")) }
         })

@@ -107,15 +107,12 @@ async fn a_ringer_that_is_still_giving_its_locks_back_keeps_the_sidecar_awake() 
     let platform = Platform::start().await;
     let shop = sending_shop(&platform).await;
     // As a commit that has given back the gate and not yet the ringer's lock.
-    shop.run("select pg_advisory_lock('capi'::regnamespace::oid::integer, 3)").await;
+    shop.run("select capi._try_lock('ringer', 0, true)").await;
     let other = shop.connect_as("capi").await;
     assert_eq!(other.get("select capi.bell_arm()").await, "f");
-    let held =
-        "select coalesce(string_agg(l.objid::text, ' ' order by l.objid), '') from pg_locks l
-        join pg_database d on d.oid = l.database and d.datname = current_database()
-        where l.locktype = 'advisory'";
-    assert_eq!(shop.get(held).await, "3", "nothing is kept");
-    shop.run("select pg_advisory_unlock('capi'::regnamespace::oid::integer, 3)").await;
+    let held = "select coalesce(string_agg(lock, ' '), '') from capi.locks()";
+    assert_eq!(shop.get(held).await, "ringer", "nothing is kept");
+    shop.run("select capi._unlock('ringer')").await;
     assert_eq!(other.get("select capi.bell_arm()").await, "t");
-    assert_eq!(shop.get(held).await, "1", "the bell and nothing else");
+    assert_eq!(shop.get(held).await, "bell", "the bell and nothing else");
 }

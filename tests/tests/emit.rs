@@ -275,7 +275,7 @@ async fn only_those_who_may_emit_and_nothing_else() {
     let may = web
         .column(
             "select p.oid::regprocedure from pg_proc p where p.pronamespace = 'capi'::regnamespace
-                and has_function_privilege(p.oid, 'execute') and p.proname <> '_note'",
+                and has_function_privilege(p.oid, 'execute') and not p.proname in ('_note', '_capture')",
         )
         .await;
     assert_eq!(may, ["capi.emit(jsonb,text)"]);

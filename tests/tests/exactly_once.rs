@@ -8,7 +8,7 @@ use capi_tests::platform::{Platform, plain};
 use capi_tests::shop::{errors, sending_shop, until_settled};
 use capi_tests::sidecar::Sidecar;
 
-/// Sums by currency, as the fake platform writes them.
+/// Sums by currency, as the stand-in writes them.
 async fn sums(session: &Session, from: &str) -> BTreeMap<String, String> {
     let rows =
         session.rows(&format!("select currency, sum(value)::text {from} group by currency")).await;

@@ -554,7 +554,8 @@ async fn a_platform_whose_name_is_not_known_is_tried_again() {
     resume(&shop).await;
     let c = customer(&shop).await;
     buy_many(&shop, c, 3).await;
-    let _sidecar = Sidecar::start(&shop);
+    let listed = format!("graph.invalid,{}", platform.endpoint().trim_start_matches("http://"));
+    let _sidecar = Sidecar::start_with(&shop, &[("CAPI_ENDPOINTS", &listed)]);
     eventually("the failure is on record", 20, async || {
         let seen = shop.get("select max(reason) from capi.attempt").await;
         if seen == "connect_failed" { Ok(()) } else { Err(seen) }

@@ -467,7 +467,11 @@ async fn what_the_server_no_longer_sends_the_page_does_not_fire() {
     assert_eq!(reason(first, "").await, "withdrawn");
     assert_eq!(reason(second, "").await, "fires");
     shop.run(&format!("select capi.forget('shop.orders', '{second}')")).await;
-    assert_eq!(reason(second, "").await, "forgotten");
+    assert_eq!(
+        reason(second, "").await,
+        "withdrawn",
+        "a page tells nobody that somebody was forgotten"
+    );
     // A copy of the database, such as the one for tests of the shop.
     let copy = shop.clone_by_template().await;
     let page = snippet(&copy, DESTINATION, first, "").await;

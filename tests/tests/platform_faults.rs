@@ -25,7 +25,7 @@ async fn attempts(everywhere: &Everywhere, destination: &str) -> Vec<String> {
 
 /// Fails if something that opens a platform is in a table, a view or a log.
 async fn no_secret_is_left(everywhere: &Everywhere, sidecars: &[&Sidecar]) {
-    let issued = "fake-access-token";
+    let issued = "standin-access-token";
     let secrets: Vec<String> =
         [SECRET, WRONG, TOKEN, issued].into_iter().map(str::to_lowercase).collect();
     assert_eq!(relations_with(&everywhere.shop, &secrets).await, [""; 0]);

@@ -1,4 +1,4 @@
-//! No clear-text mail address, phone number or name leaves the order's transaction.
+//! No clear-text email address, phone number or name leaves the order's transaction.
 
 use std::fs;
 use std::sync::OnceLock;

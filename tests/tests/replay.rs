@@ -186,7 +186,7 @@ async fn the_command_line_replays_pauses_and_resumes() {
     let dry = said(&[&filter[..], &["--dry-run"]].concat(), 0).await;
     assert_eq!(dry, "         4  would go again\n");
     let none = said(&[&filter[..], &["--until", "2020-01-01"]].concat(), 0).await;
-    assert_eq!(none, "         0  go again\n");
+    assert_eq!(none, "         0  would go again\n");
     // Only with the rights for it, and told so.
     let refusal = capi(&filter, &[("CAPI_DATABASE_URL", plain.as_str())]).await;
     assert_eq!(refusal.status.code(), Some(3));
@@ -196,9 +196,11 @@ async fn the_command_line_replays_pauses_and_resumes() {
     let state = "select state, pause_reason from capi.status()";
     assert_eq!(shop.line(state).await, "paused|stocktaking");
     let one = shop.get("select min(event) from capi.delivery").await;
-    let named = said(&["replay", DESTINATION, "--event", &one, "--note", "ticket 7"], 0).await;
+    let named =
+        said(&["replay", DESTINATION, "--event", &one, "--note", "ticket 7", "--yes"], 0).await;
     assert_eq!(named, "         1  go again\n");
-    assert_eq!(said(&filter, 0).await, "         3  go again\n         1  left out: open\n");
+    let rest = said(&[&filter[..], &["--yes"]].concat(), 0).await;
+    assert_eq!(rest, "         3  go again\n         1  left out: open\n");
     said(&["resume", DESTINATION], 0).await;
     until_settled(&shop, 20).await;
     assert_eq!(receipts(&shop).await, ["delivered 4"]);
@@ -247,12 +249,12 @@ async fn a_real_event_needs_a_yes_and_is_on_record() {
     let c = customer(&shop).await;
     buy(&shop, c).await;
     let event = shop.get("select event from capi.delivery").await;
-    let (admin, plain) = (shop.url("admin"), shop.url("capi"));
-    let variables = [("CAPI_DATABASE_URL", admin.as_str()), (CREDENTIAL, TOKEN)];
+    let (admin, sidecar) = (shop.url("admin"), shop.url("capi"));
+    let variables = [("CAPI_DATABASE_URL", sidecar.as_str()), (CREDENTIAL, TOKEN)];
     let real = ["send-test", DESTINATION, "--event", &event];
     assert_eq!(capi(&real, &variables).await.status.code(), Some(2), "no yes");
     let real = [&real[..], &["--yes"]].concat();
-    let narrow = [("CAPI_DATABASE_URL", plain.as_str()), (CREDENTIAL, TOKEN)];
+    let narrow = [("CAPI_DATABASE_URL", admin.as_str()), (CREDENTIAL, TOKEN)];
     assert_eq!(capi(&real, &narrow).await.status.code(), Some(3), "no right");
     assert_eq!(platform.number("requests"), 0);
     let sent = capi(&real, &variables).await;

@@ -10,7 +10,7 @@ use capi_tests::shop::{
 use capi_tests::sidecar::{Sidecar, capi};
 
 /// Maintains until nothing is left to do; answers what the calls said.
-async fn maintain(shop: &Session) -> Vec<String> {
+pub(crate) async fn maintain(shop: &Session) -> Vec<String> {
     let mut said = Vec::new();
     for _ in 0..50 {
         let done = shop.get("select capi.maintain()").await;
@@ -24,7 +24,7 @@ async fn maintain(shop: &Session) -> Vec<String> {
 }
 
 /// Makes everything that is there this many days older.
-async fn age(shop: &Session, days: u32) {
+pub(crate) async fn age(shop: &Session, days: u32) {
     let ago = format!("interval '{days} days'");
     for table in ["outbox", "receipt", "attempt"] {
         for day in [0, 1] {
@@ -262,9 +262,10 @@ async fn one_session_maintains_at_a_time() {
     let shop = tracked_shop().await;
     maintain(&shop).await;
     let other = shop.connect().await;
-    other.run("begin; select pg_advisory_xact_lock(capi._bell_key(), 4)").await;
-    let said = shop.get("select capi.maintain() ->> 'skipped'").await;
-    assert_eq!(said, "another session is at it");
+    other.run("begin; select capi._lock('maintenance')").await;
+    let said = shop.line("select m ->> 'skipped', m ->> 'by' from capi.maintain() m").await;
+    let pid = other.pid().await;
+    assert_eq!(said, format!("another session is at it|pid {pid}, role postgres"));
 }
 
 #[tokio::test]

@@ -197,7 +197,7 @@ async fn a_copy_goes_on_with_the_past() {
         "select attempt from capi.claim((select destination from capi.destination where name = '{LATE}'), 'test', interval '1 hour', 8)"
     );
     assert!(shop.count(&claim).await > 0);
-    let settle = "select capi.record(b.batch, b.token, b.attempt, 200, null, null, null, 'each', b.events, array['delivered'], null, null, null)
+    let settle = "select capi.record(b.batch, b.token, b.attempt, 200, null, null, null, 'each', b.events, '{delivered}', null, '{}', null)
         from capi.batch b";
     assert_eq!(shop.get(settle).await, "t");
     let copy = shop.clone_by_template().await;

@@ -18,7 +18,7 @@ use capi_core::destination::{
 use capi_core::event::Event;
 use capi_sidecar::config::Config;
 use capi_sidecar::metrics::Meter;
-use capi_sidecar::worker::{Line, Tools, Worker};
+use capi_sidecar::worker::{Context, Stop, UsedCredential, WorkSignal, Worker};
 use capi_tests::database::Database;
 use capi_tests::patience::eventually;
 use capi_tests::platform::TOKEN;
@@ -121,6 +121,9 @@ impl Destination for Later {
         if answer.status == 401 {
             return verdict(Decision::Blocked { reason: Reason::new("token") });
         }
+        if let Some(reason) = body["account"].as_str() {
+            return verdict(Decision::Blocked { reason: Reason::new(reason) });
+        }
         if let Some(refused) = body["refused"].as_array() {
             let outcome = |event: &Event| match refused.contains(&json!(event.id)) {
                 true => Outcome::Refused(Reason::new("bad_event")),
@@ -142,7 +145,7 @@ impl Destination for Later {
 struct Stage {
     shop: Database,
     desk: Shared,
-    line: Line,
+    signal: WorkSignal,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -177,27 +180,28 @@ impl Stage {
         let url = shop.url("capi");
         let text = format!(
             "database_url = '{url}'\nrequest_timeout = 2\nlease = 15\nconcurrency = 1\n\
-             [credentials]\n{CREDENTIAL} = '{TOKEN}'\n"
+             endpoints = ['{}']\n[credentials]\n{CREDENTIAL} = '{TOKEN}'\n",
+            endpoint.trim_start_matches("http://")
         );
         std::fs::write(&file, text).expect("a configuration file");
-        let tools = Tools::new(Config::load(Some(&file)).expect("a configuration"))
+        let context = Context::new(Config::load(Some(&file)).expect("a configuration"))
             .expect("a pool and a client");
         let (stop, stopped) = watch::channel(false);
-        let line = Line::default();
+        let signal = WorkSignal::new(UsedCredential::default());
         let id = "select destination from capi.destinations()";
         let worker = Worker {
             rate: None,
-            meter: Meter::new(&tools.metrics, DESTINATION, "later"),
-            tools,
+            meter: Meter::new(&context.metrics, DESTINATION, "later"),
+            context,
             id: i32::try_from(shop.count(id).await).expect("a small number"),
             name: DESTINATION.into(),
             credential: CREDENTIAL.into(),
             platform: Box::new(Later { endpoint }),
-            line: line.clone(),
-            stop: stopped,
+            signal: signal.clone(),
+            stop: Stop { dismissed: stopped.clone(), ending: stopped },
         };
         let worked = tokio::spawn(worker.run());
-        Self { shop, desk, line, stop, tasks: vec![served, worked] }
+        Self { shop, desk, signal, stop, tasks: vec![served, worked] }
     }
 
     fn sent(&self) -> Vec<Vec<i64>> {
@@ -211,7 +215,7 @@ impl Stage {
     /// Lets time pass for what waits, so that no test waits for a pause; tells the worker.
     async fn hurry(&self) {
         self.shop.run("update capi.batch set due_at = now() where state = 'ready'").await;
-        self.line.signal();
+        self.signal.wake();
     }
 
     /// Hurries until the platform was asked this often.
@@ -243,6 +247,13 @@ fn processing() -> (u16, Value) {
 
 fn decided(refused: &[i64]) -> (u16, Value) {
     (200, json!({"refused": refused}))
+}
+
+/// What Google says of a ticket that it knows no more, in its own form.
+fn forgotten() -> Value {
+    json!({"error": {"code": 404, "status": "NOT_FOUND", "message": "Requested entity was not found.",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "NOT_FOUND",
+            "domain": "datamanager.googleapis.com"}]}})
 }
 
 #[tokio::test]
@@ -358,7 +369,7 @@ async fn a_day_without_a_decision_is_on_record_as_undecided() {
 async fn a_ticket_that_the_platform_has_lost_is_on_record_as_undecided() {
     let stage = Stage::set(2, vec![processing()]).await;
     stage.until(STATUSES, "accepted").await;
-    stage.desk.lock().expect("not poisoned").answers = vec![(404, json!({}))];
+    stage.desk.lock().expect("not poisoned").answers = vec![(404, forgotten())];
     let later = "update capi.batch set accepted_at = accepted_at - interval '10 minutes'";
     stage.shop.run(later).await;
     stage.until(STATUSES, "undecided").await;
@@ -377,6 +388,24 @@ async fn a_refused_token_keeps_the_ticket_and_blocks() {
     assert_eq!(stage.sent().len(), 1);
 }
 
+/// Google says so with the outcome, as of terms that nobody has accepted: no further question brings
+/// another answer, at whatever age.
+#[tokio::test]
+async fn what_failed_for_the_accounts_sake_goes_again_after_a_resume() {
+    for age in ["1 minute", "25 hours", "8 days"] {
+        let stage = Stage::set(2, vec![processing()]).await;
+        stage.until(STATUSES, "accepted").await;
+        let older = format!("update capi.batch set accepted_at = accepted_at - interval '{age}'");
+        stage.shop.run(&older).await;
+        stage.desk.lock().expect("not poisoned").answers = vec![(200, json!({"account": "terms"}))];
+        stage.until("select state from capi.status()", "blocked").await;
+        let waits = "select count(*) from capi.batch where ticket is null and unknown = 1 and \
+            cardinality(events) = 2 and tries = 0 and state = 'ready'";
+        assert_eq!(stage.shop.count(waits).await, 1, "{age}");
+        assert_eq!(stage.sent().len(), 1, "{age}");
+    }
+}
+
 #[tokio::test]
 async fn accepted_batches_do_not_stop_the_next_ones() {
     // More than the sixteen that may be open otherwise; questions keep their pauses.
@@ -384,7 +413,7 @@ async fn accepted_batches_do_not_stop_the_next_ones() {
     let accepted =
         "select coalesce(sum(cardinality(events)), 0) from capi.batch where ticket is not null";
     eventually("all are accepted", 60, async || {
-        stage.line.signal();
+        stage.signal.wake();
         let seen = stage.shop.get(accepted).await;
         if seen == "100" { Ok(()) } else { Err(seen) }
     })

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Row;
+use super::json_fields;
+use super::row::Row;
 
 /// Keys of the `browser` object and the fields that they fill.
 const KEYS: &[(&str, &str)] = &[
@@ -46,6 +47,10 @@ const KEYS: &[(&str, &str)] = &[
 /// Spreads the `browser` object over the fields; a column of its own wins.
 pub(super) fn unpack(row: &mut Row, dropped: &mut BTreeMap<String, String>) {
     let Some(browser) = row.0.remove("browser") else { return };
+    if json_fields::is_large(&browser) {
+        dropped.insert("browser".to_owned(), "too_long".to_owned());
+        return;
+    }
     let Some(browser) = object(browser) else {
         dropped.insert("browser".to_owned(), "wrong_shape".to_owned());
         return;

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Captured, Fault, LONGEST_ID, Options, Row, capture, clear, scalar};
+use super::conversion::{Captured, Fault, LONGEST_ID, NO_KEY, Options, capture};
+use super::person::person_in;
+use super::row::{Row, scalar};
 use crate::field::{self, Kind};
 use crate::time::Timestamp;
 
 /// The member that is no field: what the event is about, e.g. a cart.
 const KEY: &str = "key";
-
-/// Stands for a key that may not be written down.
-const NO_KEY: &str = "-";
 
 /// An event that was handed over, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +31,7 @@ pub struct Emitted {
 
 /// Judges what an application handed over.
 ///
-/// An event without a time happened now. Otherwise the rules are those of a view's row; what a view
-/// cannot do is refused: a mail address as key, name or id, since these are kept in clear.
+/// An event without a time happened now. Otherwise the rules are those of a view's row.
 pub fn emitted(event: Value, options: &Options, now: Timestamp) -> Emitted {
     let mut judged = Emitted {
         key: NO_KEY.to_owned(),
@@ -87,8 +85,10 @@ fn plain(object: &Map<String, Value>, field: &'static str) -> Result<Option<Stri
         () if text.trim().is_empty() => Ok(None),
         () if text.len() > LONGEST_ID => Err(Fault { field, reason: "too_long" }),
         () if text.chars().any(char::is_control) => Err(Fault { field, reason: "not_printable" }),
-        () if clear::holds_mail(&text) => Err(Fault { field, reason: "mail_address" }),
-        () => Ok(Some(text.into_owned())),
+        () => match person_in(&text) {
+            Some(reason) => Err(Fault { field, reason }),
+            None => Ok(Some(text.into_owned())),
+        },
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     fn what_is_kept_in_clear_is_no_person() {
         for field in ["key", "event_id", "event_name"] {
             let (at, reason, key) = fault(cart_with(json!({field: "jane.doe@example.com"})));
-            assert_eq!((at, reason), (field, "mail_address"));
+            assert_eq!((at, reason), (field, "email_address"));
             assert!(!key.contains('@'), "{field}: {key}");
         }
         let (_, _, key) = fault(json!({"event_id": "jane%40example.com"}));

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Row, clear, scalar, shape, timestamp};
+use super::person::person_in;
+use super::row::{LONGEST_TEXT, Row, scalar, timestamp};
+use super::{json_fields, redact};
 use crate::event::Facts;
 use crate::field::{self, Class, Field, Kind};
 use crate::identity::{self, DropReason};
 use crate::money::Amount;
 use crate::time::Timestamp;
-
-/// Longest text of a fact, in bytes.
-pub(super) const LONGEST_TEXT: usize = 4096;
 
 /// What asks for restricted use of the event. A value that cannot be read is kept as the word
 /// [`UNREADABLE`]: dropping it would let the event go unrestricted.
@@ -25,10 +24,13 @@ const UNREADABLE: &str = "unreadable";
 /// Ids of the shop at a platform: a placeholder is none.
 const SHOP_IDS: [&str; 3] = ["page_id", "ig_account_id", "whatsapp_business_account_id"];
 
+/// Fields whose text is the address of a page.
+const URLS: [&str; 2] = ["event_source_url", "referrer_url"];
+
 /// Fields with a fixed set of words; upper case is forgiven.
 const WORDS: &[(&str, &[&str])] = &[
-    ("delivery_category", shape::DELIVERY_CATEGORIES),
-    ("content_type", shape::CONTENT_TYPES),
+    ("delivery_category", json_fields::DELIVERY_CATEGORIES),
+    ("content_type", json_fields::CONTENT_TYPES),
     // `…/conversions-api/business-messaging`, read 2026-09-12.
     ("messaging_channel", &["whatsapp", "messenger", "instagram"]),
     // `…/conversions-api/parameters/server-event`, read 2026-09-12.
@@ -62,8 +64,17 @@ pub(super) fn facts(
             continue;
         }
         match fact(field, value, event_time, dropped) {
-            Ok(Some(value)) => {
+            // Of URLs only parts are cut, below; of an id nothing can be cut, and it has been judged.
+            Ok(Some(value))
+                if URLS.contains(&field.name)
+                    || (field.class == Class::Clear && field.kind != Kind::Json) =>
+            {
                 facts.insert(field.name.to_owned(), value);
+            }
+            Ok(Some(value)) => {
+                if let Some(value) = redact::fact(field.name, value, dropped) {
+                    facts.insert(field.name.to_owned(), value);
+                }
             }
             Ok(None) => {}
             Err(reason) => {
@@ -94,19 +105,29 @@ pub(super) fn facts(
             }
         }
     }
-    for name in ["event_source_url", "referrer_url"] {
+    for name in URLS {
         let Some(Value::String(text)) = facts.get_mut(name) else { continue };
-        let (left, cuts) = clear::url(text);
+        let (left, cuts) = redact::url(text);
         for (part, reason) in cuts {
             dropped.insert(format!("{name}.{part}"), reason.to_owned());
         }
         *text = left;
-        if text.is_empty() || (name == "event_source_url" && !is_web_address(text)) {
+        if let Some(reason) = person_in(text) {
+            facts.remove(name);
+            dropped.insert(name.to_owned(), reason.to_owned());
+        } else if text.is_empty() || (name == "event_source_url" && !is_web_address(text)) {
             facts.remove(name);
             dropped.insert(name.to_owned(), "not_a_web_address".to_owned());
         }
     }
     Facts(facts.into())
+}
+
+/// The order's number alone, which is all that a refused event keeps.
+pub(super) fn order_id(row: &Row, event_time: Timestamp) -> Option<Value> {
+    let (field, mut dropped) = (field::find("order_id")?, BTreeMap::new());
+    let value = fact(field, row.get(field.name)?, event_time, &mut dropped).ok().flatten()?;
+    redact::fact(field.name, value, &mut dropped)
 }
 
 /// Checks one fact; `None` when the value is empty. Parts of a JSON value that are wrong go to
@@ -118,7 +139,7 @@ fn fact(
     dropped: &mut BTreeMap<String, String>,
 ) -> Result<Option<Value>, &'static str> {
     if field.kind == Kind::Json {
-        return shape::json(field.name, value, dropped);
+        return json_fields::json(field.name, value, dropped);
     }
     let text = scalar(value).ok_or("wrong_shape")?;
     let text = text.trim();
@@ -128,12 +149,18 @@ fn fact(
     if text.len() > LONGEST_TEXT {
         return Err("too_long");
     }
+    // Here and not behind the types: `+4915112345678` is a whole number, too.
+    if !URLS.contains(&field.name)
+        && let Some(reason) = person_in(text)
+    {
+        return Err(reason);
+    }
     let checked = |result: Result<String, DropReason>| match result {
         Ok(text) => Ok(Some(Value::String(text))),
         Err(reason) => Err(reason.as_str()),
     };
     if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == field.name) {
-        return shape::word(text, words).map(Some);
+        return json_fields::word(text, words).map(Some);
     }
     match (field.name, field.kind) {
         ("client_ip_address", _) => checked(identity::client_ip(text)),
@@ -150,13 +177,13 @@ fn fact(
         // The one word that Meta knows here, in any case; others are the shop's own.
         ("event_source", _) if text.eq_ignore_ascii_case("crm") => Ok(Some("crm".into())),
         ("num_items", _) => {
-            shape::count(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
+            json_fields::count(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
         }
         (_, Kind::Integer) => {
-            shape::whole(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
+            json_fields::whole(value).map(|n| Some(Value::from(n))).ok_or("not_a_whole_number")
         }
         (_, Kind::Boolean) => {
-            shape::flag(value).map(|answer| Some(Value::Bool(answer))).ok_or("not_a_boolean")
+            json_fields::flag(value).map(|answer| Some(Value::Bool(answer))).ok_or("not_a_boolean")
         }
         _ if field.class == Class::Clear || SHOP_IDS.contains(&field.name) => {
             checked(identity::opaque_id(text))

@@ -18,6 +18,30 @@ pub fn explain(field: &str, reason: &str) -> Option<&'static str> {
 
 /// The words of facts and of the event itself; identifiers have [`DropReason`].
 const WORDS: &[(&str, &str)] = &[
+    (
+        "view_gone",
+        "the conversion view was dropped; make it again and call capi.track, or call capi.untrack",
+    ),
+    (
+        "view_changed",
+        "what stood under the name of the conversion view was another one, or another role's; look \
+         at it with capi.check_view and call capi.track",
+    ),
+    (
+        "type_changed",
+        "the column of the conversion view has got a type that does not fit; capi.check_view says \
+         which one does, then call capi.track",
+    ),
+    (
+        "lends_rights",
+        "the view would run somebody else's function with its owner's rights; capi.check_view names it",
+    ),
+    (
+        "temporary_objects",
+        "the session has temporary objects that a function of the view could find; give the function a \
+         search_path that ends with pg_temp, capi.check_view names it",
+    ),
+    ("key_changed", "the primary key of the table is not what it was; call capi.track again"),
     ("missing", "the event cannot be without this field; let the view return it"),
     (
         "no_time_with_zone",
@@ -69,10 +93,33 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("not_an_object", "an event is handed to capi.emit as a JSON object, or several in an array"),
     (
-        "mail_address",
-        "key, name and id of an event are kept in clear; give a number of your own instead of a \
-         mail address",
+        "email_address",
+        "what is kept in clear (key, name and id of an event, and every fact) may hold no mail \
+         address; give a number of your own, and return the address as the column email, where it \
+         is hashed",
     ),
+    (
+        "phone_number",
+        "what is kept in clear (key, name and id of an event, and every fact) may hold no phone \
+         number; give a number of your own, and return that one as the column phone, where it is \
+         hashed",
+    ),
+    (
+        "identifier",
+        "an item has a key with the name of an identifier, such as recipient_email; leave it out, \
+         or name the key otherwise if it is none",
+    ),
+    (
+        "no_name_of_a_destination",
+        "a consent map holds names that no platform and no destination can have; they say nothing \
+         and are not kept",
+    ),
+    (
+        "too_many",
+        "a consent map holds more than 100 names; give those of platforms and destinations, and * \
+         for all others",
+    ),
+    ("too_deep", "the JSON is nested more than 64 levels deep; no platform takes that"),
     ("too_long", "a text has 4096 bytes at most, a name, an id or a key 256; shorten it"),
     ("wrong_shape", "the JSON has not the shape of this field; capi.field says which it has"),
     (
@@ -99,8 +146,8 @@ const WORDS: &[(&str, &str)] = &[
          sent",
     ),
     (
-        "query_held_a_mail_address",
-        "parameters with an @, which mail addresses have, were cut off, or the fragment; keep mail \
+        "query_held_an_email_address",
+        "parameters with an @, which email addresses have, were cut off, or the fragment; keep mail \
          addresses out of URLs",
     ),
     (
@@ -109,8 +156,17 @@ const WORDS: &[(&str, &str)] = &[
          return the identifier as a column of its own",
     ),
     (
-        "path_held_a_mail_address",
-        "the path was cut off from the mail address on; keep mail addresses out of URLs",
+        "path_held_an_email_address",
+        "the path was cut off from the email address on; keep email addresses out of URLs",
+    ),
+    (
+        "query_held_a_phone_number",
+        "parameters with an international phone number were cut off, or the fragment; keep phone \
+         numbers out of URLs",
+    ),
+    (
+        "path_held_a_phone_number",
+        "the path was cut off from the phone number on; keep phone numbers out of URLs",
     ),
     ("user_in_url", "user and password in front of the host were cut off; keep them out of URLs"),
     (
@@ -119,8 +175,13 @@ const WORDS: &[(&str, &str)] = &[
          it is hashed, or name the property otherwise if it is none",
     ),
     (
-        "mail_address_in_custom",
-        "a custom property holds a mail address; return that as the column email, where it is \
+        "email_address_in_custom",
+        "a custom property holds an email address; return that as the column email, where it is \
+         hashed",
+    ),
+    (
+        "phone_number_in_custom",
+        "a custom property holds a phone number; return that as the column phone, where it is \
          hashed",
     ),
 ];

@@ -3,8 +3,11 @@
 
 use std::borrow::Cow;
 
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
 use super::zip::Zip;
-use super::{DropReason, Identifier, placeholder, text};
+use crate::text;
 
 /// A city.
 ///
@@ -12,7 +15,7 @@ use super::{DropReason, Identifier, placeholder, text};
 #[derive(Clone, PartialEq, Eq)]
 pub struct City<'a>(Cow<'a, str>);
 
-super::opaque_debug!(City<'_>);
+crate::opaque::opaque_debug!(City<'_>);
 
 impl<'a> City<'a> {
     /// Parses a city; the row's `zip`, or one of several with commas between, is cut where the

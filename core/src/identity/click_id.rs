@@ -5,7 +5,10 @@
 
 use crate::time::Timestamp;
 
-use super::{Context, DropReason, Identifier, normalize, placeholder};
+use super::identifier::Identifier;
+use super::normalize::{Context, normalize};
+use super::placeholder;
+use super::reason::DropReason;
 
 /// Clicks older than this are refused by Meta: 90 days, in milliseconds.
 const LIFETIME: i64 = 90 * 24 * 60 * 60 * 1_000;

@@ -4,13 +4,16 @@
 
 use std::sync::LazyLock;
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// A country. `USA` is `us`; `UK`, `England` and `Great Britain` are `gb`; `Atlantis` is none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Country([u8; 2]);
 
-super::opaque_debug!(Country);
+crate::opaque::opaque_debug!(Country);
 
 impl Country {
     /// Parses a code, an English short name or a usual alias.

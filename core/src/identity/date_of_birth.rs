@@ -3,7 +3,10 @@
 
 use time::{Date, Month};
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// The first year that Meta takes.
 const FIRST_YEAR: i32 = 1900;
@@ -41,7 +44,7 @@ impl DateOrder {
 #[derive(Clone, PartialEq, Eq)]
 pub struct DateOfBirth(String);
 
-super::opaque_debug!(DateOfBirth);
+crate::opaque::opaque_debug!(DateOfBirth);
 
 impl DateOfBirth {
     /// Parses a day; `latest` is the last one that can be a birth, usually the event's.

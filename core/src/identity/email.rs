@@ -1,11 +1,14 @@
-//! E-mail addresses.
+//! E-email addresses.
 //!
 //! Meta: trimmed and in lower case; documentation of customer information parameters, read
 //! 2026-09-12, <https://developers.facebook.com/docs/marketing-api/conversions-api/parameters/customer-information-parameters>.
 
 use std::borrow::Cow;
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// An address in Meta's form: one `@`, a local part, a domain with a dot.
 ///
@@ -16,7 +19,7 @@ pub struct Email<'a> {
     at: usize,
 }
 
-super::opaque_debug!(Email<'_>);
+crate::opaque::opaque_debug!(Email<'_>);
 
 impl<'a> Email<'a> {
     /// Parses an address as a person or a program wrote it.

@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// An advertiser's own id. For Meta ` User 42 ` is `user42`, for the others `User 42`.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub struct ExternalId<'a> {
     verbatim: &'a str,
 }
 
-super::opaque_debug!(ExternalId<'_>);
+crate::opaque::opaque_debug!(ExternalId<'_>);
 
 impl<'a> ExternalId<'a> {
     /// Parses an id.

@@ -4,7 +4,7 @@
 //! be derived from another's digest. Each distinct form is therefore computed at capture and
 //! stored once, under its name, however many platforms share it.
 
-use super::Identifier;
+use super::identifier::Identifier;
 
 /// A form of an identifier: what is done to the value before it is hashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,13 +12,13 @@ pub enum Form {
     /// Meta's form, which most platforms share; stored under the bare name of the identifier.
     #[default]
     Plain,
-    /// Mail address: at Gmail the dots of the local part removed.
+    /// Email address: at Gmail the dots of the local part removed.
     GmailDots,
-    /// Mail address: at Gmail dots, `+` and what follows removed.
+    /// Email address: at Gmail dots, `+` and what follows removed.
     Gmail,
-    /// Mail address: in every domain cut at `+`, then only letters and digits.
+    /// Email address: in every domain cut at `+`, then only letters and digits.
     Alphanumeric,
-    /// Mail address: in every domain cut at `+`, dots removed.
+    /// Email address: in every domain cut at `+`, dots removed.
     Untagged,
     /// Phone number with its `+`.
     Plus,
@@ -113,7 +113,7 @@ impl Identifier {
     /// digest use the plain one.
     ///
     /// Where sources differ: X's own page hashes the phone with its `+` and says nothing of the
-    /// case of a mail address, which its connectors lower. Microsoft's connectors disagree; the
+    /// case of an email address, which its connectors lower. Microsoft's connectors disagree; the
     /// newest, written from its guide as of August 2026, drops dots and tag in every domain and
     /// keeps the `+` of the phone, and a platform's guide outranks older connectors.
     pub fn forms(self) -> Forms {

@@ -1,7 +1,10 @@
 //! Gender: `f` or `m`, as Meta's documentation has it (read 2026-09-12). Longer word lists, such
 //! as that of Meta's builder, guess; a value outside of the four words is dropped.
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// A gender that platforms know.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,7 +15,7 @@ pub enum Gender {
     Male,
 }
 
-super::opaque_debug!(Gender);
+crate::opaque::opaque_debug!(Gender);
 
 impl Gender {
     /// Parses `f`, `female`, `m` or `male` in any case.

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{DropReason, placeholder};
+use super::placeholder;
+use super::reason::DropReason;
 
 /// The longest user agent, in bytes; what is longer was not sent by a browser.
 const LONGEST_USER_AGENT: usize = 4096;

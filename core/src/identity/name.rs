@@ -6,7 +6,10 @@
 
 use std::borrow::Cow;
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// Endings that Google's formatter cuts from a family name.
 const SUFFIXES: [&str; 17] = [
@@ -27,7 +30,7 @@ pub struct Name<'a> {
     is_last: bool,
 }
 
-super::opaque_debug!(Name<'_>);
+crate::opaque::opaque_debug!(Name<'_>);
 
 impl<'a> Name<'a> {
     /// Parses a given name.

@@ -8,7 +8,10 @@ mod pattern;
 mod plan;
 mod written;
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 use plan::{Length, Region};
 use written::Written;
 
@@ -24,7 +27,7 @@ const LONGEST: usize = 17;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone(String);
 
-super::opaque_debug!(Phone);
+crate::opaque::opaque_debug!(Phone);
 
 impl Phone {
     /// Parses a number; `country` (alpha-2) is where a number without `+` or `00` belongs.
@@ -82,6 +85,16 @@ impl Phone {
     pub fn digits(&self) -> &str {
         &self.0[1..]
     }
+}
+
+/// Whether digits that begin with a calling code are a number that its plan knows.
+pub(crate) fn is_valid(digits: &str) -> bool {
+    Number::behind_plus(digits).is_some_and(|number| number.is_valid)
+}
+
+/// Whether digits that begin with a calling code could be a number.
+pub(crate) fn is_possible(digits: &str) -> bool {
+    Number::behind_plus(digits).is_some_and(|number| number.possible().is_ok())
 }
 
 /// A national number of a numbering plan, valid or not.

@@ -10,8 +10,9 @@ use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{Identifier, text};
+use super::identifier::Identifier;
 use crate::hash::Digest;
+use crate::text;
 
 /// A list of words that answers for most values by their length and first byte alone.
 struct Words<const N: usize> {

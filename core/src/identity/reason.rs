@@ -16,6 +16,8 @@ pub enum DropReason {
     Unprintable,
     /// Longer than any real value.
     TooLong,
+    /// More values than anybody has; what is behind the first of them was not looked at.
+    TooMany,
     /// A phone without country code, and no country is known.
     NoCountry,
     /// No phone number, or no number, in the text.
@@ -50,12 +52,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Empty,
         Self::Placeholder,
         Self::Malformed,
         Self::Unprintable,
         Self::TooLong,
+        Self::TooMany,
         Self::NoCountry,
         Self::NotANumber,
         Self::ImpossibleNumber,
@@ -100,6 +103,11 @@ impl DropReason {
             Self::TooLong => {
                 ("too_long", "the value is longer than any real one; check what the column holds")
             }
+            Self::TooMany => (
+                "too_many",
+                "the field has more than 32 values, and only the first 32 were looked at; let the \
+                 view return those of this customer alone",
+            ),
             Self::NoCountry => (
                 "no_country",
                 "the number has no country code; give phone_country or country in the view, or \

@@ -4,125 +4,34 @@
 //! apart. [`normalize_field`] applies a rule by the name of its field, hashed or in clear.
 
 mod book;
+mod rule;
 
-use super::{Context, DateOrder, DropReason, Form, Identifier, Normalized, Parsed, Serves, Takes};
-use super::{click_id, client_ip, normalize, takes, user_agent};
+use super::click_id;
+use super::date_of_birth::DateOrder;
+use super::identifier::Identifier;
+use super::ip::{client_ip, user_agent};
+use super::normalize::{Context, Normalized, Parsed, Serves, Takes, normalize, takes};
+use super::reason::DropReason;
 use crate::hash::Digest;
 use crate::money::{Amount, Currency};
 use crate::time::Timestamp;
 
 pub use book::BOOK;
+pub use rule::{Example, Rule, Source};
 
-/// The rule of one field, or of several that share one.
-#[derive(Debug)]
-pub struct Rule {
-    /// The standard field names.
-    pub fields: &'static [&'static str],
-    /// The rule for Meta, in a sentence or a few.
-    pub rule: &'static str,
-    /// What other forms do differently.
-    pub forms: &'static [(Form, &'static str)],
-    /// Platforms that take the field in clear where others take a digest, and in which form.
-    pub in_clear: &'static [(&'static str, &'static str)],
-    /// Worked examples, at least one of which is dropped.
-    pub examples: &'static [Example],
-    /// Where the rule comes from.
-    pub sources: &'static [Source],
-    /// The version of the rules that has it so.
-    pub version: i16,
-}
-
-impl Rule {
-    /// The identifier, unless the field always travels in clear.
-    pub fn identifier(&self) -> Option<Identifier> {
-        Identifier::parse(self.fields[0])
-    }
-}
-
-/// A page that a rule rests on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Source {
-    /// What the page is.
-    pub title: &'static str,
-    /// Where it is.
-    pub url: &'static str,
-    /// The day of the copy that was read, `YYYY-MM-DD`; the month where the day is not on record.
-    pub read: &'static str,
-}
-
-/// One worked example of a rule.
-#[derive(Debug)]
-pub struct Example {
-    /// The value as a source has it.
-    pub input: &'static str,
-    /// The platform whose form is shown.
-    pub platform: &'static str,
-    /// The row's country.
-    pub country: Option<&'static str>,
-    /// The row's postal code.
-    pub zip: Option<&'static str>,
-    /// The source's order of dates: `dmy`, `mdy` or `ymd`.
-    pub date_order: Option<&'static str>,
-    /// When the click was, with an offset.
-    pub clicked_at: Option<&'static str>,
-    /// When the event was, with an offset.
-    pub event_time: Option<&'static str>,
-    /// What comes of it.
-    pub outcome: Result<&'static str, DropReason>,
-}
-
-impl Example {
-    const fn new(input: &'static str, outcome: Result<&'static str, DropReason>) -> Self {
-        Self {
-            input,
-            platform: "meta",
-            country: None,
-            zip: None,
-            date_order: None,
-            clicked_at: None,
-            event_time: None,
-            outcome,
-        }
-    }
-
-    const fn on(self, platform: &'static str) -> Self {
-        Self { platform, ..self }
-    }
-
-    const fn country(self, country: &'static str) -> Self {
-        Self { country: Some(country), ..self }
-    }
-
-    const fn zip(self, zip: &'static str) -> Self {
-        Self { zip: Some(zip), ..self }
-    }
-
-    const fn date_order(self, order: &'static str) -> Self {
-        Self { date_order: Some(order), ..self }
-    }
-
-    const fn clicked_at(self, time: &'static str) -> Self {
-        Self { clicked_at: Some(time), ..self }
-    }
-
-    const fn event_time(self, time: &'static str) -> Self {
-        Self { event_time: Some(time), ..self }
-    }
-
-    /// What the rule of `field` makes of the input.
-    pub fn run(&self, field: &str) -> Result<FieldValue, FieldError> {
-        let country = self.country.and_then(|country| super::country_code(country).ok());
-        let time = |text: Option<&str>| text.and_then(|text| Timestamp::parse(text).ok());
-        let context = Context {
-            country: country.as_deref(),
-            zip: self.zip,
-            date_order: self.date_order.and_then(DateOrder::parse),
-            clicked_at: time(self.clicked_at),
-            event_time: time(self.event_time),
-            ..Context::default()
-        };
-        normalize_field(field, self.input, self.platform, &context)
-    }
+/// What the rule of `field` makes of the input of an example.
+pub fn run(example: &Example, field: &str) -> Result<FieldValue, FieldError> {
+    let country = example.country.and_then(|country| super::country::country_code(country).ok());
+    let time = |text: Option<&str>| text.and_then(|text| Timestamp::parse(text).ok());
+    let context = Context {
+        country: country.as_deref(),
+        zip: example.zip,
+        date_order: example.date_order.and_then(DateOrder::parse),
+        clicked_at: time(example.clicked_at),
+        event_time: time(example.event_time),
+        ..Context::default()
+    };
+    normalize_field(field, example.input, example.platform, &context)
 }
 
 /// A field's value as a platform gets it.
@@ -279,6 +188,7 @@ pub fn digest_field(
 
 #[cfg(test)]
 mod tests {
+    use super::super::form::Form;
     use super::*;
     use crate::field::{self, Class, Field, Kind};
     use crate::identity::PLATFORMS;
@@ -289,7 +199,7 @@ mod tests {
         for rule in BOOK {
             for field in rule.fields {
                 for example in rule.examples {
-                    let given = example.run(field).map(FieldValue::into_string);
+                    let given = run(example, field).map(FieldValue::into_string);
                     let expected = example.outcome.map(str::to_owned).map_err(FieldError::Dropped);
                     if given != expected {
                         wrong.push(format!("{field} {:?}: {given:?}", example.input));

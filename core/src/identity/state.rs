@@ -3,7 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::{DropReason, Identifier, country, placeholder, text};
+use super::country;
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// A state or province.
 ///
@@ -12,7 +16,7 @@ use super::{DropReason, Identifier, country, placeholder, text};
 #[derive(Clone, PartialEq, Eq)]
 pub struct State<'a>(Cow<'a, str>);
 
-super::opaque_debug!(State<'_>);
+crate::opaque::opaque_debug!(State<'_>);
 
 impl<'a> State<'a> {
     /// Parses a state of a country (alpha-2, lower case), if that is known.

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-use super::{DropReason, Identifier, placeholder, text};
+use super::identifier::Identifier;
+use super::placeholder;
+use super::reason::DropReason;
+use crate::text;
 
 /// A postal code.
 ///
@@ -16,7 +19,7 @@ pub struct Zip<'a> {
     kept: usize,
 }
 
-super::opaque_debug!(Zip<'_>);
+crate::opaque::opaque_debug!(Zip<'_>);
 
 impl<'a> Zip<'a> {
     /// Parses a postal code of a country (alpha-2, lower case), if that is known.

@@ -12,24 +12,24 @@ use super::tag::Tag;
 use crate::event::Event;
 
 /// Queues calls until the vendor's script takes them.
-pub(super) const STUB: &str = "w.dataLayer=w.dataLayer||[];w.gtag=w.gtag||function(){\
+pub(crate) const STUB: &str = "w.dataLayer=w.dataLayer||[];w.gtag=w.gtag||function(){\
     w.dataLayer.push(arguments)};w.gtag(\"js\",new Date);";
 
-pub(super) const LOADER: &str = "https://www.googletagmanager.com/gtag/js";
+pub(crate) const LOADER: &str = "https://www.googletagmanager.com/gtag/js";
 
 /// The part of the address that names the tag.
-pub(super) fn query(tag: &Tag) -> Option<String> {
+pub(crate) fn query(tag: &Tag) -> Option<String> {
     Some(format!("id={}", tag.id))
 }
 
 /// Makes the tag known, without a page view.
-pub(super) fn config(tag: &Tag) -> Call {
+pub(crate) fn config(tag: &Tag) -> Call {
     let arguments = vec!["config".into(), tag.id.as_str().into(), json!({"send_page_view": false})];
     Call::new("gtag", arguments)
 }
 
 /// Who it was, as digests in a platform's form.
-pub(super) fn user_data(event: &Event, platform: &str) -> Option<Call> {
+pub(crate) fn user_data(event: &Event, platform: &str) -> Option<Call> {
     let own = |identifier| digest(event, identifier, platform);
     let mut person: Map<String, Value> =
         object([("sha256_email_address", own("email")), ("sha256_phone_number", own("phone"))]);
@@ -44,6 +44,6 @@ pub(super) fn user_data(event: &Event, platform: &str) -> Option<Call> {
 }
 
 /// The event.
-pub(super) fn event(name: &str, data: Map<String, Value>) -> Call {
+pub(crate) fn event(name: &str, data: Map<String, Value>) -> Call {
     Call::new("gtag", vec!["event".into(), name.into(), Value::Object(data)])
 }

@@ -5,18 +5,11 @@
 //! none of what only platforms may see (IP address, click ids), and nothing that is not a literal:
 //! `script` writes all of it. Where nothing is to be fired, the page gets a comment that says why.
 
-mod ga4;
-mod google_ads;
-mod gtag;
-mod linkedin;
-mod meta;
-mod parts;
-mod pinterest;
-mod reddit;
-mod script;
-mod snapchat;
+pub(crate) mod gtag;
+pub(crate) mod half;
+pub(crate) mod parts;
+pub(crate) mod script;
 pub(crate) mod tag;
-mod tiktok;
 
 use std::time::Duration;
 
@@ -24,10 +17,12 @@ use serde_json::{Value, json};
 
 use crate::capture::{Captured, NewEvent, Options, Row, capture};
 use crate::consent::refuses;
-use crate::destination::{self, SettingsError};
+use crate::destination::SettingsError;
 use crate::event::{ActionSource, Event};
+use crate::platform;
 use crate::time::Timestamp;
-use script::{Call, attribute, literal};
+use half::{Half, Silent};
+use script::{attribute, literal};
 use tag::Tag;
 
 /// How the page wants it.
@@ -42,7 +37,7 @@ pub struct Page {
     /// Where the page reports that it has fired.
     pub beacon: Option<Beacon>,
     /// Oldest event that is fired: a page that is opened again later would count again, since
-    /// platforms drop doubles for two days at most.
+    /// platforms drop duplicates for two days at most.
     pub within: Duration,
 }
 
@@ -77,35 +72,18 @@ pub enum PixelError {
     },
 }
 
-/// Why nothing is fired, in a word.
-type Silent = &'static str;
-
-/// What a platform wants on the page.
-struct Half {
-    /// JavaScript of this program's own, where `w` is the window: lets calls wait for the script.
-    stub: String,
-    /// Public address of the vendor's script.
-    loader: &'static str,
-    /// What its address ends with, behind `?`.
-    query: Option<String>,
-    /// Calls that come with the vendor's script only.
-    base: Vec<Call>,
-    /// The calls.
-    calls: Vec<Call>,
-}
-
 type Build = fn(&Event, &Tag) -> Result<Half, Silent>;
 
 /// Every platform with a browser tag.
 const TAGS: &[(&str, Build)] = &[
-    ("meta", meta::half),
-    ("google_ads", google_ads::half),
-    ("ga4", ga4::half),
-    ("tiktok", tiktok::half),
-    ("pinterest", pinterest::half),
-    ("snapchat", snapchat::half),
-    ("reddit", reddit::half),
-    ("linkedin", linkedin::half),
+    ("meta", platform::meta::pixel::half),
+    ("google_ads", platform::google_ads::pixel::half),
+    ("ga4", platform::ga4::pixel::half),
+    ("tiktok", platform::tiktok::pixel::half),
+    ("pinterest", platform::pinterest::pixel::half),
+    ("snapchat", platform::snapchat::pixel::half),
+    ("reddit", platform::reddit::pixel::half),
+    ("linkedin", platform::linkedin::pixel::half),
 ];
 
 /// Platforms with a browser tag.
@@ -145,7 +123,7 @@ pub fn snippet(
     if refuses(&refused, account.platform, account.name) {
         return Ok(silence("consent_refused"));
     }
-    let made = match destination::for_page(account.platform, account.settings, &event)? {
+    let made = match platform::for_page(account.platform, account.settings, &event)? {
         Ok((shaped, own)) => {
             tag.shape(&event.event_name, &shaped.event_name, own);
             not_here(&shaped, account.platform, now, page).map_or_else(|| build(&shaped, &tag), Err)

@@ -5,39 +5,39 @@ use serde_json::{Map, Value};
 use crate::event::Event;
 
 /// An object of those that are there.
-pub(super) fn object<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Map<String, Value> {
+pub(crate) fn object<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Map<String, Value> {
     pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
 /// The amount, as exact as it is.
-pub(super) fn value(event: &Event) -> Option<Value> {
+pub(crate) fn value(event: &Event) -> Option<Value> {
     event.value.as_ref().map(|amount| Value::Number(amount.to_json()))
 }
 
 /// The currency of the amount.
-pub(super) fn currency(event: &Event) -> Option<Value> {
+pub(crate) fn currency(event: &Event) -> Option<Value> {
     event.currency.map(|currency| currency.as_str().into())
 }
 
 /// A fact that is text.
-pub(super) fn text(event: &Event, field: &str) -> Option<Value> {
+pub(crate) fn text(event: &Event, field: &str) -> Option<Value> {
     event.facts.text(field).map(Value::from)
 }
 
 /// The order's number, or the event's id where the shop gives none: Google's platforms drop
-/// doubles by it.
-pub(super) fn transaction_id(event: &Event) -> Option<Value> {
+/// duplicates by it.
+pub(crate) fn transaction_id(event: &Event) -> Option<Value> {
     text(event, "order_id").or_else(|| Some(event.event_id.as_str().into()))
 }
 
 /// The first digest of an identifier in a platform's form: tags take one, the server all.
-pub(super) fn digest(event: &Event, identifier: &str, platform: &str) -> Option<Value> {
+pub(crate) fn digest(event: &Event, identifier: &str, platform: &str) -> Option<Value> {
     event.identity.digests(identifier, platform).first().map(|digest| digest.as_str().into())
 }
 
 /// The items, each with the keys that a tag knows: (its own name, that of `contents`). An item
 /// without id is none.
-pub(super) fn items(event: &Event, keys: &[(&str, &str)]) -> Option<Value> {
+pub(crate) fn items(event: &Event, keys: &[(&str, &str)]) -> Option<Value> {
     let contents = event.facts.get("contents").and_then(Value::as_array)?;
     let item = |item: &Value| {
         item.get("id").filter(|id| id.is_string())?;
@@ -52,7 +52,7 @@ pub(super) fn items(event: &Event, keys: &[(&str, &str)]) -> Option<Value> {
 }
 
 /// The ids of the items, from `contents` or else from `content_ids`.
-pub(super) fn item_ids(event: &Event) -> Option<Value> {
+pub(crate) fn item_ids(event: &Event) -> Option<Value> {
     let array = |field| event.facts.get(field).and_then(Value::as_array).into_iter().flatten();
     let mut ids: Vec<Value> =
         array("contents").filter_map(|item| item.get("id")).cloned().collect();
@@ -64,7 +64,7 @@ pub(super) fn item_ids(event: &Event) -> Option<Value> {
 }
 
 /// How many things were bought: as the shop says, or as the items add up.
-pub(super) fn quantity(event: &Event) -> Option<Value> {
+pub(crate) fn quantity(event: &Event) -> Option<Value> {
     let said = event.facts.get("num_items").filter(|value| value.is_u64()).cloned();
     said.or_else(|| {
         let contents = event.facts.get("contents").and_then(Value::as_array)?;
@@ -74,6 +74,6 @@ pub(super) fn quantity(event: &Event) -> Option<Value> {
 }
 
 /// What a vendor calls an event, by its list.
-pub(super) fn listed<'a>(names: &[(&str, &'a str)], event_name: &str) -> Option<&'a str> {
+pub(crate) fn listed<'a>(names: &[(&str, &'a str)], event_name: &str) -> Option<&'a str> {
     names.iter().find(|(name, _)| *name == event_name).map(|(_, listed)| *listed)
 }

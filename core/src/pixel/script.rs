@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 
 /// One call of a vendor's function.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// A JavaScript expression of this program's own, such as `fbq`.
-    pub(super) function: String,
+    pub(crate) function: String,
     /// Values; never code.
-    pub(super) arguments: Vec<Value>,
+    pub(crate) arguments: Vec<Value>,
 }
 
 impl Call {
-    pub(super) fn new(function: impl Into<String>, arguments: Vec<Value>) -> Self {
+    pub(crate) fn new(function: impl Into<String>, arguments: Vec<Value>) -> Self {
         Self { function: function.into(), arguments }
     }
 
@@ -31,7 +31,7 @@ impl Call {
 }
 
 /// Writes the calls one after the other.
-pub(super) fn calls(calls: &[Call], script: &mut String) {
+pub(crate) fn calls(calls: &[Call], script: &mut String) {
     for call in calls {
         call.write(script);
     }
@@ -39,7 +39,7 @@ pub(super) fn calls(calls: &[Call], script: &mut String) {
 
 /// Writes a value as a JavaScript literal that is inert inside of a `script` element too, whatever
 /// the encoding of the page: nothing but ASCII, and no `<`, `>` or `&` within a text.
-pub(super) fn literal(value: &Value, script: &mut String) {
+pub(crate) fn literal(value: &Value, script: &mut String) {
     match value {
         Value::Null => script.push_str("null"),
         Value::Bool(answer) => script.push_str(if *answer { "true" } else { "false" }),
@@ -103,7 +103,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// A text as the value of an HTML attribute in double quotes.
-pub(super) fn attribute(text: &str) -> String {
+pub(crate) fn attribute(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

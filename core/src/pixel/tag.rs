@@ -29,17 +29,17 @@ const LONGEST: usize = 64;
 
 /// The tag of a destination.
 #[derive(Debug)]
-pub(super) struct Tag {
+pub(crate) struct Tag {
     /// The vendor's id of it: letters, digits, dashes and underscores.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The platform's own settings.
-    pub(super) settings: Value,
+    pub(crate) settings: Value,
     events: BTreeMap<String, String>,
 }
 
 impl Tag {
     /// Reads the tag of a platform's destination.
-    pub(super) fn read(platform: &str, settings: &Value) -> Result<Self, SettingsError> {
+    pub(crate) fn read(platform: &str, settings: &Value) -> Result<Self, SettingsError> {
         check(settings)?;
         let own = settings.get(KEY);
         let known = IDS.iter().find(|(name, _)| *name == platform).map(|(_, key)| *key);
@@ -66,7 +66,7 @@ impl Tag {
     }
 
     /// Goes on with the platform's own settings and with an event that they call otherwise.
-    pub(super) fn shape(&mut self, from: &str, to: &str, settings: Value) {
+    pub(crate) fn shape(&mut self, from: &str, to: &str, settings: Value) {
         self.settings = settings;
         if let Some(name) = self.events.get(from).cloned() {
             self.events.insert(to.to_owned(), name);
@@ -74,7 +74,7 @@ impl Tag {
     }
 
     /// What an event is called in the tag, if the settings say so.
-    pub(super) fn event(&self, name: &str) -> Option<&str> {
+    pub(crate) fn event(&self, name: &str) -> Option<&str> {
         self.events.get(name).map(String::as_str)
     }
 }

@@ -226,7 +226,7 @@ fn both(platform: &str) -> Value {
 
 /// Name, id, value and currency as the server sends them, or why it does not.
 fn server_says(platform: &str, settings: &Value, event: &Event) -> Option<[String; 4]> {
-    let built = destination::build(platform, settings).expect("settings");
+    let built = platform::build(platform, settings).expect("settings");
     let body = built.plan(std::slice::from_ref(event)).requests.pop()?.body;
     let paths = match platform {
         "meta" | "pinterest" | "snapchat" => [
@@ -275,7 +275,7 @@ fn server_says(platform: &str, settings: &Value, event: &Event) -> Option<[Strin
 fn page_says(platform: &str, settings: &Value, event: &Event) -> Result<[String; 4], Silent> {
     let account = Account { name: "shop", platform, settings };
     let (build, mut tag) = find(account).expect("a tag");
-    let (shaped, own) = destination::for_page(platform, settings, event).expect("settings")?;
+    let (shaped, own) = platform::for_page(platform, settings, event).expect("settings")?;
     tag.shape(&event.event_name, &shaped.event_name, own);
     let call = Value::Array(build(&shaped, &tag)?.calls.pop().expect("a call").arguments);
     let paths = match platform {

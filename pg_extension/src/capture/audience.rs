@@ -2,27 +2,37 @@
 //! who belongs to it. Clear text stays in the memory of the backend.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::{CStr, CString, c_long};
 
 use capi_core::audience::{Audience, COLUMNS, CONSENT_AT, Person, person};
-use capi_core::destination::audience::row_options;
+use capi_core::field::Kind;
 use capi_core::hash::salted;
+use capi_core::platform::audience::row_options;
 use capi_core::time::Timestamp;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid, spi};
+use pgrx::{Uuid, spi};
 use serde_json::{Map, Value, json};
 
-use super::guard::{Ending, Failure, as_reader, condition, subtransaction};
+use super::fields::Fields;
+use super::guard::{
+    Ending, Failure, as_reader, condition, no_temporary_objects_below, subtransaction,
+};
+use super::jsonb::Json;
 use super::{clock, drain};
 use crate::error::Error;
+use crate::relation;
+use crate::statement::{Statement, View};
 
 /// Rows that are in memory at once.
-const CHUNK: i64 = 1_000;
+const CHUNK: c_long = 1_000;
 
 /// Where the people are, and how a row of theirs reads.
 struct People {
+    relation: pg_sys::Oid,
     owner: pg_sys::Oid,
-    query: String,
+    fields: Fields,
+    statement: Statement,
     valued: bool,
 }
 
@@ -86,8 +96,11 @@ fn load(audience: i32, sync: i64) -> (List, People) {
         where a.audience = $1";
     let found = Spi::connect(|client| {
         let rows = client.select(query, Some(1), &[audience.into()])?;
+        if rows.is_empty() {
+            Error::NoAudience.raise();
+        }
         let row = rows.first();
-        let settings = row.get::<JsonB>(2)?.map_or(Value::Null, |JsonB(settings)| settings);
+        let settings = row.get::<Json>(2)?.map_or(Value::Null, |Json(settings)| settings);
         Ok::<_, spi::Error>((
             row.get::<pg_sys::Oid>(1)?,
             settings,
@@ -111,80 +124,49 @@ fn load(audience: i32, sync: i64) -> (List, People) {
 impl People {
     /// `None` where the relation is gone.
     fn of(relation: pg_sys::Oid) -> Option<Self> {
-        let query = "select quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relowner,
-                array(select a.attname::text from pg_catalog.pg_attribute a
-                    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
-                array(select t.typcategory::text || ' ' || coalesce(nullif(t.typbasetype, 0), t.oid)::text
-                    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-                    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
-            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where c.oid = $1";
-        let found = Spi::connect(|client| {
-            let rows = client.select(query, Some(1), &[relation.into()])?;
-            if rows.is_empty() {
-                return Ok(None);
+        let (view, owner) = (relation::qualified_name(relation)?, relation::owner(relation)?);
+        let mut fields = Fields::default();
+        for (name, of) in relation::columns(relation) {
+            let column = format!("v.{}", spi::quote_identifier(&name));
+            let misfit = match () {
+                () if name == CONSENT_AT => fields.add_as(CONSENT_AT, Kind::Timestamp, of, &column),
+                () if COLUMNS.contains(&name.as_str()) => fields.add(&name, of, &column),
+                () => None,
+            };
+            // A table's column may have got another type since: a time without zone is another time.
+            if let Some(field) = misfit {
+                Error::TypeChanged(field).raise();
             }
-            let row = rows.first();
-            let name = row.get::<String>(1)?;
-            let owner = row.get::<pg_sys::Oid>(2)?;
-            let names = row.get::<Vec<String>>(3)?.unwrap_or_default();
-            let types = row.get::<Vec<String>>(4)?.unwrap_or_default();
-            Ok::<_, spi::Error>(name.zip(owner).map(|found| (found, names, types)))
-        });
-        let found = found.unwrap_or_else(|e| pgrx::error!("the catalog cannot be read: {e}"));
-        let ((view, owner), names, types) = found?;
-        let known = |name: &&str| names.iter().position(|column| column == name);
-        let parts: Vec<String> = COLUMNS
-            .iter()
-            .chain([&CONSENT_AT])
-            .filter_map(|name| Some((*name, types.get(known(name)?)?)))
-            .map(|(name, of)| format!("'{name}', {}", expression(name, of)))
-            .collect();
-        let query = format!("select jsonb_build_object({})::text from {view} v", parts.join(", "));
-        Some(Self { owner, query, valued: names.iter().any(|name| name == "value") })
+        }
+        let query = format!("select v is null{} from {view} v", fields.selected());
+        let columns = std::iter::once(pg_sys::BOOLOID).chain(fields.types()).collect();
+        let statement =
+            Statement::of_view(query, vec![], columns, View::new(relation, owner, Vec::new()));
+        Some(Self { relation, owner, valued: fields.has("value"), fields, statement })
     }
 
     /// Opens a cursor as the owner, whose snapshot all rows are of.
-    fn open(&self) -> String {
+    fn open(&self) -> CString {
+        no_temporary_objects_below(self.relation);
         as_reader(self.owner, || {
-            Spi::connect(|client| client.open_cursor(self.query.as_str(), &[]).detach_into_name())
+            Spi::connect_mut(|client| self.statement.open(client, &[]))
+                .unwrap_or_else(|e| pgrx::error!("rows cannot be read: {e}"))
         })
     }
 
     /// The next rows as objects. What the view calls runs here, so this is the owner's, too.
-    fn fetch(&self, cursor: &str, rows: i64) -> Vec<Map<String, Value>> {
-        let read = as_reader(self.owner, || {
-            Spi::connect(|client| {
-                let mut cursor = client.find_cursor(cursor)?;
-                let texts: Result<Vec<_>, _> =
-                    cursor.fetch(rows)?.map(|row| row.get::<String>(1)).collect();
-                let _still_open = cursor.detach_into_name();
-                texts
+    fn fetch(&self, cursor: &CStr, rows: c_long) -> Vec<Map<String, Value>> {
+        as_reader(self.owner, || {
+            Spi::connect_mut(|client| {
+                let mut rows = self.statement.fetch(client, cursor, rows);
+                let mut found = Vec::with_capacity(rows.len());
+                while let Some(row) = rows.next() {
+                    let fields = self.fields.row(row, 1).0.into_iter();
+                    found.push(fields.map(|(name, value)| (name.to_owned(), value)).collect());
+                }
+                found
             })
-        });
-        let texts = read.unwrap_or_else(|e: spi::Error| pgrx::error!("rows cannot be read: {e}"));
-        let object = |text: Option<String>| match serde_json::from_str(&text?) {
-            Ok(Value::Object(row)) => Some(row),
-            _ => None,
-        };
-        texts.into_iter().filter_map(object).collect()
-    }
-}
-
-/// A column as capture reads it: the same text has the same digest. Given as category and type.
-fn expression(name: &str, of: &str) -> String {
-    let column = format!("v.{}", spi::quote_identifier(name));
-    let (category, base) = of.split_once(' ').unwrap_or(("", ""));
-    let is = |oid: pg_sys::Oid| base == oid.to_u32().to_string();
-    match () {
-        // Not a time that anybody consented at.
-        () if name == CONSENT_AT => format!(
-            "case when isfinite({column}) then (extract(epoch from {column}) * 1000000)::bigint end"
-        ),
-        () if category == "A" => format!("to_jsonb({column})"),
-        () if is(pg_sys::JSONBOID) || is(pg_sys::JSONOID) => format!("{column}::jsonb"),
-        () if is(pg_sys::DATEOID) => format!("to_char({column}, 'YYYY-MM-DD')"),
-        () => format!("{column}::text"),
+        })
     }
 }
 
@@ -200,6 +182,7 @@ fn read_all(list: &List, people: &People) -> Tally {
         tally.rows += rows.len() as u64;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
+            pgrx::check_for_interrupts!();
             match person(row, &list.of, now) {
                 Ok(person) => found.push(person),
                 Err(reason) => *tally.withheld.entry(reason).or_default() += 1,

@@ -18,6 +18,6 @@ pub(crate) fn to_postgres(time: Timestamp) -> pg_sys::TimestampTz {
 
 /// The time now.
 pub(crate) fn now() -> Timestamp {
-    // SAFETY: reads the clock.
+    // SAFETY: takes nothing and reads the system's clock.
     from_postgres(unsafe { pg_sys::GetCurrentTimestamp() })
 }

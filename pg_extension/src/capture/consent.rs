@@ -8,16 +8,7 @@ use std::cell::Cell;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::{self, SpiClient};
 
-use super::source::Source;
-
-/// What a row or a caller says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
-    /// Read from the view at some time, perhaps before what has been committed since.
-    Read,
-    /// Read again behind the lock, or said by the caller: nothing newer can be overlooked.
-    Last,
-}
+use super::source::{Source, Word};
 
 /// The consent of an event that is in the outbox.
 pub(super) struct Known {

@@ -4,21 +4,25 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use capi_core::capture::{Captured, capture};
+use capi_core::capture::{Captured, NO_KEY, capture, is_recordable, key_fault, refusal};
+use capi_core::hash::fingerprint;
 use capi_core::time::Timestamp;
 use pgrx::prelude::*;
 
+use super::account;
 use super::clock;
-use super::consent::{self, Word};
+use super::consent;
+use super::fields::READING;
 use super::forgotten;
 use super::guard::{Ending, condition, sqlstate, subtransaction, with_settings};
 use super::log::log;
+use super::look;
 use super::pending::{self, Keys};
-use super::source::{self, Source};
+use super::source::{self, Source, Word};
 use super::timer::limited;
 use super::write::{self, Failed, Keyed};
-use crate::error::Error;
-use crate::{bell, gucs};
+use crate::error::{self, Error, Trouble};
+use crate::{bell, gucs, tables};
 
 /// Keys per subtransaction: of those Postgres remembers 64 of a transaction at no cost to others.
 pub(super) const CHUNK: usize = 1_000;
@@ -29,14 +33,34 @@ const PAGE: usize = 200;
 /// What a key adds to the time budget, so that a bulk load is not cut off for its size.
 pub(super) const PER_KEY: Duration = Duration::from_millis(1);
 
-/// Captures the conversions of all noted keys.
-pub(super) fn drain() {
-    let noted = pending::take();
-    if noted.is_empty() {
-        return;
-    }
+/// Captures the conversions of the keys that were noted of a source, if the event comes from a trigger
+/// on one of its tables.
+pub(super) fn drain(id: i32, table: pg_sys::Oid) {
     source::refresh();
-    pending::keep(capture_all(noted, Again::No));
+    let is_its_own = match account::is_known(table, id) {
+        true => Ok(true),
+        false => subtransaction(Ending::Keep, || framed(|| account::speaks_for(table, id))),
+    };
+    match is_its_own {
+        Ok(true) => {
+            if let Some(keys) = pending::take(id) {
+                let fresh = pending::is_fresh();
+                pending::keep(capture_all(vec![(id, keys)], Again::No), fresh);
+                look::queue();
+            }
+        }
+        Ok(false) => {
+            pending::disarm(id);
+            log(&format!("capi: a trigger of source {id} is on a table that is none of it"));
+        }
+        Err(failure) if failure.must_not_be_swallowed() => failure.rethrow(),
+        Err(failure) => {
+            if let Some(keys) = pending::take(id) {
+                let failed = failed(&keys, failure.code(), None);
+                on_record(id, failed, Instant::now() + gucs::time_budget());
+            }
+        }
+    }
 }
 
 /// Captures the given keys; returns them.
@@ -53,22 +77,33 @@ fn capture_all(mut noted: Vec<(i32, Keys)>, again: Again) -> Vec<(i32, Keys)> {
     noted
 }
 
-/// Looks again, before the commit, at what was captured before the transaction's last change: rows
-/// are completed, and events whose rows are no conversions any more are taken back.
+/// Looks again at what was captured before the transaction's last change: rows are completed, and
+/// events whose rows are no conversions any more are taken back.
 pub(super) fn look_again() {
     let early = pending::take_early();
     // Noted and not drained: their event is gone with its trigger, which was dropped since.
-    let orphans = pending::take();
+    let orphans = pending::take_orphans();
     if early.is_empty() && orphans.is_empty() {
         return;
     }
     source::refresh();
     // SAFETY: as Postgres does for deferred triggers; on error the transaction's end pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
-    capture_all(orphans, Again::No);
-    capture_all(early, Again::Yes);
+    let mut looked_at = capture_all(orphans, Again::No);
+    looked_at.extend(capture_all(early, Again::Yes));
     // SAFETY: pops what was pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
+    pending::keep(looked_at, true);
+    look::queue();
+}
+
+/// A trigger of a source was dropped from a table, and with it the event that it may have queued. The
+/// caller queues a second look: not here, since Postgres queues nothing in a restricted operation.
+pub(super) fn orphan(id: i32, table: pg_sys::Oid) {
+    source::refresh();
+    if account::speaks_for(table, id) {
+        pending::orphan(id);
+    }
 }
 
 /// Captures one row of a source and rolls it back; returns what went wrong.
@@ -78,24 +113,23 @@ pub(super) fn trial(id: i32) -> Option<String> {
     let (outcome, late) = limited(gucs::time_budget() * 10, || {
         subtransaction(Ending::Undo, || {
             framed(|| {
-                let source = source::get(id).expect("track has just written it");
-                match source.some_key() {
-                    Ok(Some(key)) => {
-                        drop(capture_chunk(&source, &key, false, Again::No));
-                    }
-                    // An empty view: reading no keys still checks names, types and rights.
-                    Ok(None) => {
-                        let none = source.no_keys();
-                        drop(capture_chunk(&source, &none, false, Again::No));
-                    }
-                    Err(e) => pgrx::error!("view cannot be read: {e}"),
-                };
-            });
+                let source = source::get(id)?;
+                let key = source.some_key();
+                let key = key.unwrap_or_else(|e| pgrx::error!("view cannot be read: {e}"));
+                // An empty view: reading no keys still checks names, types and rights.
+                let key = key.unwrap_or_else(|| source.no_keys());
+                drop(capture_chunk(&source, &key, false, Again::No));
+                Some(())
+            })
         })
     });
     // What the trial loaded was loaded inside what has been undone.
     source::forget();
-    let failure = outcome.err()?;
+    let failure = match outcome {
+        Ok(Some(())) => return None,
+        Ok(None) => Error::NoSource.raise(),
+        Err(failure) => failure,
+    };
     if late && failure.is_cancel() {
         return Some("one row took ten times capi.time_budget to read".into());
     }
@@ -149,6 +183,20 @@ impl Tally {
 }
 
 pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
+    if let Some((rest, long)) = keys.without_long() {
+        return leave_out(id, &rest, &long, effort);
+    }
+    capture_or_try_again(id, keys, effort, Anew::Allowed)
+}
+
+/// Whether a source that has changed while it was read is loaded anew. Once: a view may change itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Anew {
+    Allowed,
+    Done,
+}
+
+fn capture_or_try_again(id: i32, keys: &Keys, effort: Effort, anew: Anew) -> Tally {
     let left = effort.deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         // Not even read: the order has waited long enough.
@@ -167,8 +215,10 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
     });
     match outcome {
         Ok(None) => Tally::default(),
-        Ok(Some((chunk, true))) if !chunk.failed.is_empty() => refuse_order(&chunk.failed[0]),
-        Ok(Some((chunk, _))) => {
+        Ok(Some((chunk, abort))) => {
+            if let (true, Some(first)) = (abort, chunk.failed.first()) {
+                refuse_order(first);
+            }
             if chunk.may_have_open_errors {
                 settle(id, chunk.well);
             }
@@ -191,13 +241,23 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
                 failure.rethrow();
             }
             let code = failure.code();
+            let trouble = error::take_trouble();
+            if anew == Anew::Allowed && source::has_changed(id, trouble) {
+                return capture_or_try_again(id, keys, effort, Anew::Done);
+            }
             // Another transaction has just written the same event, and under REPEATABLE READ this
             // one cannot see it: it exists.
             let exists = arbitrating && failure.is_of_the_snapshot();
             if exists && keys.len() == 1 {
                 return refuse_unseen(id, keys, effort);
             }
-            if !exists && aborts(id) {
+            let aborts = !exists && aborts(id);
+            // A small table is read as a whole, and the row that cannot be read may be another one.
+            let alone = keys.len() == 1 || aborts;
+            if alone && failure.is_of_a_row() && !source::is_by_index() {
+                return source::by_index(|| capture_or_halve(id, keys, effort));
+            }
+            if aborts {
                 // The message quotes values, and Postgres would log it.
                 Error::CaptureFailed { code, condition: condition(code) }.raise();
             }
@@ -209,7 +269,7 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
                     tally
                 }
                 _ => {
-                    let failed = failed(keys, &sqlstate(code), &condition(code));
+                    let failed = failed(keys, code, trouble);
                     on_record(id, failed, effort.deadline);
                     Tally { failed: keys.len(), ..Tally::default() }
                 }
@@ -218,10 +278,43 @@ pub(super) fn capture_or_halve(id: i32, keys: &Keys, effort: Effort) -> Tally {
     }
 }
 
+/// Captures keys without those that are too long, which are put on record by their fingerprints.
+fn leave_out(id: i32, rest: &Keys, long: &[String], effort: Effort) -> Tally {
+    let failed: Vec<Failed> = long
+        .iter()
+        .map(|key| Failed {
+            key: format!("{} bytes, fingerprint {}", key.len(), hash_of(key)),
+            event_name: None,
+            sqlstate: "22001".to_owned(),
+            reason: "key_too_long".to_owned(),
+            field: None,
+        })
+        .collect();
+    if let Some(first) = failed.first().filter(|_| aborts(id)) {
+        refuse_order(first);
+    }
+    on_record(id, failed, effort.deadline);
+    let mut tally =
+        if rest.len() > 0 { capture_or_halve(id, rest, effort) } else { Tally::default() };
+    tally.failed += long.len();
+    tally
+}
+
+/// How the log names a key: a number as it is, a text by a hash, since it may be anything.
+fn in_log(key: &str) -> String {
+    let is_number = key.len() <= 20 && key.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if is_number { key.to_owned() } else { format!("with fingerprint {}", hash_of(key)) }
+}
+
+fn hash_of(key: &str) -> String {
+    fingerprint(&[key]).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Forgets what an earlier statement was doing when it failed.
 pub(super) fn clear_marks() {
     write::was_arbitrating();
     consent::was_speaking();
+    error::take_trouble();
 }
 
 /// Takes the word of a row that refuses consent to an event that this transaction cannot see.
@@ -237,18 +330,17 @@ fn refuse_unseen(id: i32, keys: &Keys, effort: Effort) -> Tally {
         })
     });
     let Err(failure) = outcome else { return Tally::default() };
-    clear_marks();
     if late && failure.is_cancel() {
         return out_of_time(id, keys, effort.deadline);
     }
     if failure.must_not_be_swallowed() || failure.is_of_the_snapshot() {
         failure.rethrow();
     }
-    let code = failure.code();
+    let (code, trouble) = (failure.code(), error::take_trouble());
     if aborts(id) {
         Error::CaptureFailed { code, condition: condition(code) }.raise();
     }
-    on_record(id, failed(keys, &sqlstate(code), &condition(code)), effort.deadline);
+    on_record(id, failed(keys, code, trouble), effort.deadline);
     Tally { failed: keys.len(), ..Tally::default() }
 }
 
@@ -256,7 +348,8 @@ fn out_of_time(id: i32, keys: &Keys, deadline: Instant) -> Tally {
     if aborts(id) {
         Error::Refused { field: "row", reason: "time_budget".into() }.raise();
     }
-    on_record(id, failed(keys, "57014", "time_budget"), deadline);
+    let late = Trouble { reason: "time_budget", field: None };
+    on_record(id, failed(keys, PgSqlErrorCode::ERRCODE_QUERY_CANCELED, Some(late)), deadline);
     Tally { failed: keys.len(), ..Tally::default() }
 }
 
@@ -294,6 +387,8 @@ struct Reading {
     events: Vec<Keyed>,
     /// Rows that broke a rule.
     failed: Vec<Failed>,
+    /// What those refuse, by key.
+    refusals: Vec<(String, Vec<String>)>,
     /// Rows that wait for consent.
     waiting: usize,
     /// Keys that the view does not show, if that is asked for.
@@ -308,6 +403,7 @@ fn read(source: &Source, keys: &Keys, audits: bool, word: Word) -> Reading {
         at,
         events: Vec::with_capacity(rows.len()),
         failed: Vec::new(),
+        refusals: Vec::new(),
         waiting: 0,
         vanished: Vec::new(),
     };
@@ -317,11 +413,24 @@ fn read(source: &Source, keys: &Keys, audits: bool, word: Word) -> Reading {
         reading.vanished.retain(|key| !shown.contains(key.as_str()));
     }
     for (key, row) in rows {
-        let name = row.0.get("event_name").and_then(|name| name.as_str()).map(str::to_owned);
+        // Between two rows: what is made of one of them has an end.
+        pgrx::check_for_interrupts!();
+        let name = row.0.get("event_name").and_then(|name| name.as_str());
+        let name = name.filter(|name| is_recordable(name)).map(str::to_owned);
+        if let Some(fault) = key_fault(&key) {
+            reading.failed.push(Failed::by_rule(NO_KEY.to_owned(), name, &fault));
+            continue;
+        }
+        let refused = refusal(&row, &source.options);
         match capture(row, &source.options, at) {
             Captured::Event(event) => reading.events.push(Keyed { key, event }),
             Captured::Waiting => reading.waiting += 1,
-            Captured::Fault(fault) => reading.failed.push(Failed::by_rule(key, name, &fault)),
+            Captured::Fault(fault) => {
+                if !refused.is_empty() {
+                    reading.refusals.push((key.clone(), refused));
+                }
+                reading.failed.push(Failed::by_rule(key, name, &fault));
+            }
         }
     }
     reading
@@ -340,7 +449,11 @@ fn capture_chunk(source: &Source, keys: &Keys, audits: bool, again: Again) -> Ch
 }
 
 fn capture_page(source: &Source, keys: &Keys, audits: bool, again: Again, word: Word) -> Chunk {
-    let Reading { at, mut events, failed, waiting, vanished } = read(source, keys, audits, word);
+    let Reading { at, mut events, failed, refusals, waiting, vanished } =
+        read(source, keys, audits, word);
+    if !refusals.is_empty() {
+        write::refuse_captured(source, &refusals);
+    }
     if again == Again::Yes {
         write::take_back(source, keys.texts(), &events);
     }
@@ -371,38 +484,37 @@ fn capture_page(source: &Source, keys: &Keys, audits: bool, again: Again, word: 
         chunk.add(capture_page(source, &keys, audits, Again::No, Word::Last));
     }
     chunk.well.retain(|key| chunk.failed.iter().all(|f| f.key != *key));
-    chunk.may_have_open_errors = source::has_pages("capture_error");
+    chunk.may_have_open_errors = tables::has_pages("capture_error");
     chunk
 }
 
 /// The settings that a view is read with and the outbox is written with.
 pub(super) fn framed<T>(work: impl FnOnce() -> T) -> T {
     let lock_timeout = gucs::lock_timeout().as_millis().to_string();
-    with_settings(
-        &[
-            ("search_path", "pg_catalog, pg_temp"),
-            // Rows that a policy would hide raise an error instead of missing in silence.
-            ("row_security", "off"),
-            ("lock_timeout", &lock_timeout),
-            // Texts of keys and amounts must not follow the session's taste.
-            ("timezone", "UTC"),
-            ("datestyle", "ISO, YMD"),
-            ("intervalstyle", "postgres"),
-            ("extra_float_digits", "1"),
-            ("jit", "off"),
-        ],
-        work,
-    )
+    let settings = [
+        // Rows that a policy would hide raise an error instead of missing in silence.
+        ("row_security", "off"),
+        ("lock_timeout", lock_timeout.as_str()),
+        ("jit", "off"),
+    ];
+    // Texts of keys and amounts must not follow the session's taste.
+    with_settings(&READING, || with_settings(&settings, work))
 }
 
 /// Puts failures on record; if even that fails, counts and logs them. The order commits.
 pub(super) fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
     // As long again as the captures themselves: each try may wait for a lock.
     let until = deadline + gucs::time_budget();
+    // What failed before its key was looked at, such as a whole chunk.
+    for one in &mut failed {
+        if key_fault(&one.key).is_some() {
+            NO_KEY.clone_into(&mut one.key);
+        }
+    }
     // A key has one open record; one order everywhere, as above.
     failed.sort_by(|a, b| a.key.cmp(&b.key));
     failed.dedup_by(|a, b| a.key == b.key);
-    let Some(owner) = source::owner() else { return };
+    let Some(owner) = tables::owner() else { return };
     for part in failed.chunks(CHUNK) {
         record_or_halve(owner, id, part, until);
         count(part.len());
@@ -411,7 +523,7 @@ pub(super) fn on_record(id: i32, mut failed: Vec<Failed>, deadline: Instant) {
 
 /// Counts failed captures.
 pub(super) fn count(failed: usize) {
-    if source::owner().is_some_and(|owner| !tried(|| write::count(owner, failed))) {
+    if tables::owner().is_some_and(|owner| !tried(|| write::count(owner, failed))) {
         log(&format!("capi: {failed} failed captures are not counted"));
     }
 }
@@ -419,9 +531,7 @@ pub(super) fn count(failed: usize) {
 fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed], until: Instant) {
     if failed.len() > 1 && Instant::now() > until {
         log(&format!(
-            "capi: source {id}, keys {} to {}: {} failed captures could not be put on record in time",
-            failed[0].key,
-            failed[failed.len() - 1].key,
+            "capi: source {id}: {} failed captures could not be put on record in time",
             failed.len()
         ));
         return;
@@ -431,10 +541,11 @@ fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed], until: Instan
     }
     match failed {
         [] => {}
-        // A key names a row and is no personal identifier; a message would quote values.
+        // A message would quote values.
         [f] => log(&format!(
             "capi: source {id}, key {}: capture failed with SQLSTATE {} and could not be put on record",
-            f.key, f.sqlstate
+            in_log(&f.key),
+            f.sqlstate
         )),
         _ => {
             let (left, right) = failed.split_at(failed.len() / 2);
@@ -446,7 +557,7 @@ fn record_or_halve(owner: pg_sys::Oid, id: i32, failed: &[Failed], until: Instan
 
 /// Closes the open errors of keys that went well. What cannot be closed now stays open.
 pub(super) fn settle(id: i32, keys: Vec<String>) {
-    if let Some(owner) = source::owner()
+    if let Some(owner) = tables::owner()
         && !keys.is_empty()
     {
         tried(|| write::settle(owner, id, keys));
@@ -454,8 +565,8 @@ pub(super) fn settle(id: i32, keys: Vec<String>) {
 }
 
 /// Closes the open errors of rows that the view shows no more.
-fn on_vanished(id: i32, keys: &[String]) {
-    if let Some(owner) = source::owner() {
+pub(super) fn on_vanished(id: i32, keys: &[String]) {
+    if let Some(owner) = tables::owner() {
         tried(|| write::vanish(owner, id, keys));
     }
 }
@@ -483,15 +594,16 @@ fn aborts(id: i32) -> bool {
 }
 
 /// The records of keys that failed together.
-fn failed(keys: &Keys, sqlstate: &str, reason: &str) -> Vec<Failed> {
+fn failed(keys: &Keys, code: PgSqlErrorCode, trouble: Option<Trouble>) -> Vec<Failed> {
+    let reason = trouble.map_or_else(|| condition(code), |trouble| trouble.reason.to_owned());
     keys.texts()
         .into_iter()
         .map(|key| Failed {
             key,
             event_name: None,
-            sqlstate: sqlstate.to_owned(),
-            reason: reason.to_owned(),
-            field: None,
+            sqlstate: sqlstate(code),
+            reason: reason.clone(),
+            field: trouble.and_then(|trouble| trouble.field),
         })
         .collect()
 }

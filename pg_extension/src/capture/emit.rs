@@ -11,20 +11,24 @@ use pgrx::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::clock;
-use super::consent::{self, Word};
+use super::consent;
 use super::drain::{self, PER_KEY};
 use super::forgotten;
 use super::guard::{Ending, Failure, condition, sqlstate, subtransaction};
 use super::log::log;
-use super::source::{self, Source};
+use super::source::{self, Source, Word};
 use super::timer::limited;
 use super::write::{self, Failed, Keyed};
 use crate::error::Error;
 use crate::{bell, gucs};
 
+/// Most events of one call: they are in memory together, and so are the answers to them.
+const MOST_EVENTS: usize = 10_000;
+
 /// Takes one event, or several in an array; says what became of each.
 pub(super) fn emit(event: Value, emitter: Option<&str>) -> Value {
-    // SAFETY: a plain read. A view or an index that emits would do so with somebody else's rights.
+    // A view or an index that emits would do so with somebody else's rights.
+    // SAFETY: reads a static of the backend, which has one thread.
     if unsafe { pg_sys::InSecurityRestrictedOperation() } {
         Error::EmitInside.raise();
     }
@@ -32,8 +36,11 @@ pub(super) fn emit(event: Value, emitter: Option<&str>) -> Value {
         Value::Array(events) => (events, true),
         one => (vec![one], false),
     };
+    if events.len() > MOST_EVENTS {
+        Error::TooManyEvents { most: MOST_EVENTS }.raise();
+    }
     let mut answers = answers(events, emitter);
-    if is_list { Value::Array(answers) } else { answers.pop().expect("an answer per event") }
+    if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() }
 }
 
 fn answers(events: Vec<Value>, emitter: Option<&str>) -> Vec<Value> {
@@ -74,6 +81,13 @@ struct Parcel {
     at: usize,
 }
 
+impl Parcel {
+    #[expect(clippy::indexing_slicing, reason = "each event of the call has its answer")]
+    fn answer<'a>(&self, answers: &'a mut [Map<String, Value>]) -> &'a mut Map<String, Value> {
+        &mut answers[self.at]
+    }
+}
+
 fn put_all(source: &Source, events: Vec<Value>) -> Vec<Value> {
     let now = clock::now();
     let budget = gucs::time_budget() + PER_KEY * u32::try_from(events.len()).unwrap_or(u32::MAX);
@@ -81,6 +95,7 @@ fn put_all(source: &Source, events: Vec<Value>) -> Vec<Value> {
     let mut answers = Vec::with_capacity(events.len());
     let (mut parcels, mut failed) = (Vec::new(), Vec::new());
     for (at, event) in events.into_iter().enumerate() {
+        pgrx::check_for_interrupts!();
         let Emitted { key, event_name, event_id, unknown, captured } =
             emitted(event, &source.options, now);
         let mut answer = Map::new();
@@ -157,7 +172,7 @@ fn put_or_halve(
             // Another transaction's, and this one cannot see it under REPEATABLE READ.
             [one] if exists => match refuse_unseen(source, one, deadline) {
                 None => {
-                    set(&mut answers[one.at], "known");
+                    set(one.answer(answers), "known");
                     return Vec::new();
                 }
                 Some(failure) => (sqlstate(failure.code()), condition(failure.code())),
@@ -186,7 +201,7 @@ fn put_or_halve(
                 reason: reason.clone(),
                 field: None,
             };
-            fail(&mut answers[parcel.at], &failed);
+            fail(parcel.answer(answers), &failed);
             failed
         })
         .collect()
@@ -245,7 +260,7 @@ fn told(
 ) -> Vec<Failed> {
     let mut all_failed = Vec::new();
     for (parcel, outcome) in parcels.iter().zip(written) {
-        let answer = &mut answers[parcel.at];
+        let answer = parcel.answer(answers);
         let is_refused = parcel.keyed.event.refused == ["*"];
         match outcome {
             Ok(true) => {

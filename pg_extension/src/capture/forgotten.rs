@@ -12,6 +12,7 @@ use super::clock;
 use super::guard::as_role;
 use super::source::Source;
 use super::write::Keyed;
+use crate::statement::{argument, committed};
 
 /// Identifiers that belong to one person.
 const PERSONAL: [&str; 3] = ["email", "phone", "external_id"];
@@ -45,16 +46,18 @@ pub(super) fn blank(source: &Source, events: &mut [Keyed]) {
 }
 
 fn look_up(wanted: Vec<Vec<u8>>) -> Result<HashMap<Vec<u8>, Timestamp>, spi::Error> {
-    Spi::connect(|client| {
-        let query = "select salted, at from capi.forgotten where salted = any ($1)";
+    // What the transaction's snapshot does not show is forgotten all the same.
+    let query = "select salted, at from capi.forgotten where salted = any ($1)";
+    let arguments = [(pg_sys::BYTEAARRAYOID, argument(wanted))];
+    committed(query, &arguments, &[pg_sys::BYTEAOID, pg_sys::TIMESTAMPTZOID], |mut rows| {
         let mut forgotten = HashMap::new();
-        for row in client.select(query, None, &[wanted.into()])? {
+        while let Some(row) = rows.next() {
             if let (Some(salted), Some(at)) =
-                (row.get::<Vec<u8>>(1)?, row.get::<TimestampWithTimeZone>(2)?)
+                (row.get::<Vec<u8>>(0), row.get::<TimestampWithTimeZone>(1))
             {
                 forgotten.insert(salted, clock::from_postgres(at.into_inner()));
             }
         }
-        Ok(forgotten)
+        forgotten
     })
 }

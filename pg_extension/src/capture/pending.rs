@@ -1,12 +1,16 @@
 //! The keys that the running transaction has changed, in backend memory.
 //!
+//! Each source has a deferred event of its own per transaction, which proves that a trigger of that
+//! source has noted something: what was noted without one, by whoever may call the function, is
+//! never drained.
+//!
 //! Keys of a rolled-back savepoint may stay: the view no longer shows their rows. What must be
 //! right is when a deferred event is needed: if the savepoint that queued it is rolled back, the
 //! next key must queue another one. And if the savepoint in which an event fired early (SET
 //! CONSTRAINTS) is rolled back, Postgres fires it again, and its keys must be there again.
 //!
 //! Keys that were captured stay known until the commit: what changes after an early event (rows that
-//! are deleted, tables without a trigger) fires nothing, and the commit must look again.
+//! are deleted, tables without a trigger) fires nothing, and the commit must look again (`look.rs`).
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -14,8 +18,11 @@ use std::mem;
 
 use pgrx::prelude::*;
 
-use super::drain;
 use crate::{bell, gucs};
+
+/// Longest key that is captured, in bytes: twice as long, as quoting may make it, it still fits into
+/// an index, and no key that names a row is as long.
+const LONGEST_KEY: usize = 1_000;
 
 /// The changed keys of one source.
 #[derive(Clone, Debug)]
@@ -48,6 +55,17 @@ impl Keys {
         }
     }
 
+    /// The keys that fit into an index, and the texts of those that do not; none when all fit.
+    pub(super) fn without_long(&self) -> Option<(Self, Vec<String>)> {
+        let Self::Texts(keys) = self else { return None };
+        let is_long = |key: &Vec<String>| key.iter().map(String::len).sum::<usize>() > LONGEST_KEY;
+        if !keys.iter().any(is_long) {
+            return None;
+        }
+        let (long, short): (Vec<_>, Vec<_>) = keys.iter().cloned().partition(is_long);
+        Some((Self::Texts(short), Self::Texts(long).texts()))
+    }
+
     /// Adds keys of the same kind.
     fn append(&mut self, more: Self) {
         match (self, more) {
@@ -59,13 +77,12 @@ impl Keys {
     }
 
     pub(super) fn chunks(&self, size: usize) -> impl Iterator<Item = Self> {
-        (0..self.len().div_ceil(size)).map(move |n| {
-            let range = n * size..self.len().min((n + 1) * size);
-            match self {
-                Self::Integers(keys) => Self::Integers(keys[range].to_vec()),
-                Self::Texts(keys) => Self::Texts(keys[range].to_vec()),
-            }
-        })
+        let (integers, texts): (&[i64], &[Vec<String>]) = match self {
+            Self::Integers(keys) => (keys, &[]),
+            Self::Texts(keys) => (&[], keys),
+        };
+        let integers = integers.chunks(size).map(|keys| Self::Integers(keys.to_vec()));
+        integers.chain(texts.chunks(size).map(|keys| Self::Texts(keys.to_vec())))
     }
 
     /// Two halves; none of a single key.
@@ -96,15 +113,24 @@ impl Keys {
 
 #[derive(Default)]
 struct Pending {
-    /// The subtransaction whose end decides over the queued event; none when none is queued.
-    armed: Option<pg_sys::SubTransactionId>,
-    sources: Vec<(i32, Keys)>,
+    noted: Vec<Noted>,
     /// What was taken inside savepoints that still may be rolled back, oldest first.
     taken: Vec<Taken>,
-    /// What has been captured, and the command counter after that; none when it has been captured
-    /// in several goes.
+    /// Keys whose event is gone with its trigger, which this transaction has dropped.
+    orphans: Vec<(i32, Keys)>,
+    /// What has been captured, and the command counter after that; none when more may have changed.
     captured: Vec<(i32, Keys)>,
     captured_at: Option<pg_sys::CommandId>,
+    /// The subtransaction whose end decides over the queued second look; none when none is queued.
+    look: Option<pg_sys::SubTransactionId>,
+}
+
+/// Keys of a source that wait for its event.
+struct Noted {
+    source: i32,
+    keys: Keys,
+    /// The subtransaction whose end decides over the queued event; none when none is queued.
+    armed: Option<pg_sys::SubTransactionId>,
 }
 
 /// Keys that were taken in a savepoint.
@@ -113,7 +139,8 @@ struct Taken {
     within: pg_sys::SubTransactionId,
     /// The subtransaction that had queued their event.
     armed: pg_sys::SubTransactionId,
-    sources: Vec<(i32, Keys)>,
+    source: i32,
+    keys: Keys,
 }
 
 /// The transaction itself, as Postgres numbers subtransactions.
@@ -122,11 +149,12 @@ const TOP: pg_sys::SubTransactionId = 1;
 thread_local! {
     static PENDING: RefCell<Pending> = const {
         RefCell::new(Pending {
-            armed: None,
-            sources: Vec::new(),
+            noted: Vec::new(),
             taken: Vec::new(),
+            orphans: Vec::new(),
             captured: Vec::new(),
             captured_at: None,
+            look: None,
         })
     };
 }
@@ -165,40 +193,68 @@ fn note(source: i32, empty: impl FnOnce() -> Keys, add: impl FnOnce(&mut Keys)) 
         return false;
     }
     PENDING.with_borrow_mut(|pending| {
-        let known = pending.sources.iter().position(|(s, _)| *s == source);
+        let known = pending.noted.iter().position(|noted| noted.source == source);
         let at = known.unwrap_or_else(|| {
-            pending.sources.push((source, empty()));
-            pending.sources.len() - 1
+            pending.noted.push(Noted { source, keys: empty(), armed: None });
+            pending.noted.len() - 1
         });
-        add(&mut pending.sources[at].1);
-        let first = pending.armed.is_none();
+        let Some(noted) = pending.noted.get_mut(at) else { return false };
+        add(&mut noted.keys);
+        let first = noted.armed.is_none();
         if first {
-            // SAFETY: a WHEN clause is evaluated inside a transaction.
-            pending.armed = Some(unsafe { pg_sys::GetCurrentSubTransactionId() });
+            noted.armed = Some(subtransaction());
         }
         first
     })
 }
 
-/// Takes all keys. What is noted from here on queues an event of its own.
-pub(super) fn take() -> Vec<(i32, Keys)> {
+/// Takes the keys of a source. What is noted from here on queues an event of its own.
+pub(super) fn take(source: i32) -> Option<Keys> {
     PENDING.with_borrow_mut(|pending| {
-        let sources = mem::take(&mut pending.sources);
-        // SAFETY: a trigger runs inside a transaction.
-        let within = unsafe { pg_sys::GetCurrentSubTransactionId() };
-        if let Some(armed) = pending.armed.take()
+        let at = pending.noted.iter().position(|noted| noted.source == source)?;
+        let Noted { keys, armed, .. } = pending.noted.swap_remove(at);
+        let within = subtransaction();
+        if let Some(armed) = armed
             && within != TOP
         {
-            pending.taken.push(Taken { within, armed, sources: sources.clone() });
+            pending.taken.push(Taken { within, armed, source, keys: keys.clone() });
         }
-        sources
+        Some(keys)
     })
 }
 
-/// Keeps keys that have just been captured, for a second look at the commit.
-pub(super) fn keep(sources: Vec<(i32, Keys)>) {
+/// An event that proves nothing has fired, or its keys could not be taken: the next key queues one.
+pub(super) fn disarm(source: i32) {
     PENDING.with_borrow_mut(|pending| {
-        pending.captured_at = pending.captured.is_empty().then(command);
+        for noted in pending.noted.iter_mut().filter(|noted| noted.source == source) {
+            noted.armed = None;
+        }
+    });
+}
+
+/// Sets the keys of a source aside whose trigger was dropped.
+pub(super) fn orphan(source: i32) {
+    let Some(keys) = take(source) else { return };
+    PENDING.with_borrow_mut(|pending| pending.orphans.push((source, keys)));
+}
+
+/// Takes the keys that were set aside.
+pub(super) fn take_orphans() -> Vec<(i32, Keys)> {
+    PENDING.with_borrow_mut(|pending| mem::take(&mut pending.orphans))
+}
+
+/// Whether nothing has changed since what was captured was captured.
+pub(super) fn is_fresh() -> bool {
+    let now = command();
+    PENDING.with_borrow(|pending| pending.captured.is_empty() || pending.captured_at == Some(now))
+}
+
+/// Keeps keys that have just been captured, for a second look. `fresh` is what [`is_fresh`] said
+/// before.
+pub(super) fn keep(sources: Vec<(i32, Keys)>, fresh: bool) {
+    let now = command();
+    PENDING.with_borrow_mut(|pending| {
+        pending.captured_at = fresh.then_some(now);
         for (source, keys) in sources {
             match pending.captured.iter_mut().find(|(s, _)| *s == source) {
                 Some((_, known)) => known.append(keys),
@@ -211,12 +267,33 @@ pub(super) fn keep(sources: Vec<(i32, Keys)>) {
 /// Takes the keys that were captured before the transaction's last change; none when nothing was
 /// changed since.
 pub(super) fn take_early() -> Vec<(i32, Keys)> {
-    PENDING.with_borrow_mut(|pending| {
-        if pending.captured.is_empty() || pending.captured_at == Some(command()) {
-            return Vec::new();
-        }
-        mem::take(&mut pending.captured)
+    if is_fresh() {
+        return Vec::new();
+    }
+    PENDING.with_borrow_mut(|pending| mem::take(&mut pending.captured))
+}
+
+/// Whether there is something to look at again and nothing queued that does.
+pub(super) fn needs_a_look() -> bool {
+    PENDING.with_borrow(|pending| {
+        pending.look.is_none() && !(pending.captured.is_empty() && pending.orphans.is_empty())
     })
+}
+
+/// A second look is queued, by the current subtransaction.
+pub(super) fn look_is_queued() {
+    let within = subtransaction();
+    PENDING.with_borrow_mut(|pending| pending.look = Some(within));
+}
+
+/// The second look has fired.
+pub(super) fn look_has_fired() {
+    PENDING.with_borrow_mut(|pending| pending.look = None);
+}
+
+fn subtransaction() -> pg_sys::SubTransactionId {
+    // SAFETY: reads the state of the transaction, in which triggers and their conditions run.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
 }
 
 /// The number of the next command. Only commands that change something count.
@@ -236,7 +313,8 @@ impl Pending {
                 *id = parent;
             }
         };
-        self.armed.as_mut().map(hand_over);
+        self.noted.iter_mut().filter_map(|noted| noted.armed.as_mut()).for_each(hand_over);
+        self.look.as_mut().map(hand_over);
         for taken in &mut self.taken {
             hand_over(&mut taken.within);
             hand_over(&mut taken.armed);
@@ -249,18 +327,27 @@ impl Pending {
 
     /// A savepoint was rolled back.
     fn undone(&mut self, ending: pg_sys::SubTransactionId) {
-        if self.armed == Some(ending) {
-            // The queued event is gone, and so is every change since: all came after it.
-            self.armed = None;
-            self.sources.clear();
-        }
+        // The queued event is gone, and so is every change since: all came after it.
+        self.noted.retain(|noted| noted.armed != Some(ending));
         while let Some(taken) = self.taken.pop_if(|taken| taken.within == ending) {
             // An event that was queued before fires again.
-            if taken.armed != ending {
-                self.armed = Some(taken.armed);
-                self.sources.extend(taken.sources);
+            if taken.armed == ending {
+                continue;
+            }
+            let Taken { armed, source, keys, .. } = taken;
+            match self.noted.iter_mut().find(|noted| noted.source == source) {
+                Some(noted) => {
+                    noted.keys.append(keys);
+                    noted.armed = Some(armed);
+                }
+                None => self.noted.push(Noted { source, keys, armed: Some(armed) }),
             }
         }
+        if self.look == Some(ending) {
+            self.look = None;
+        }
+        // What the second look has written may be undone, too.
+        self.captured_at = None;
     }
 }
 
@@ -275,15 +362,12 @@ pub(super) fn register() {
 #[pg_guard]
 unsafe extern "C-unwind" fn at_transaction(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     use pg_sys::XactEvent::{
-        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE,
-        XACT_EVENT_PREPARE,
+        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE,
     };
+    // Nothing that reads, writes or runs somebody's code: other extensions have ended their part of
+    // the transaction by now, in an order that nobody knows.
     match event {
-        XACT_EVENT_PRE_COMMIT => {
-            drain::look_again();
-            bell::ring();
-        }
-        XACT_EVENT_PRE_PREPARE => drain::look_again(),
+        XACT_EVENT_PRE_COMMIT => bell::ring(),
         XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
             bell::reset();
             PENDING.with_borrow_mut(|pending| *pending = Pending::default());

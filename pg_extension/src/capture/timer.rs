@@ -1,7 +1,8 @@
 //! Interrupts capture when its time is over, in the middle of a statement: a statement timeout
 //! does not cover deferred triggers.
 //!
-//! The timer raises the interrupt of a cancelled query; whether it or somebody else did, is kept.
+//! The timer raises the interrupt of a cancelled query, again and again until the work ends: a view's
+//! function may catch it. Whether the timer or somebody else did it, is kept.
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -11,15 +12,18 @@ use pgrx::prelude::*;
 
 type Handler = unsafe extern "C-unwind" fn();
 
-// `utils/timeout.h`, the same from Postgres 9.3 on; pgrx has no binding of it.
+// `utils/timeout.h`, the same from Postgres 15 on; pgrx has no binding of it.
 unsafe extern "C-unwind" {
     fn RegisterTimeout(id: c_int, handler: Handler) -> c_int;
-    fn enable_timeout_after(id: c_int, delay_ms: c_int);
+    fn enable_timeout_every(id: c_int, first: pg_sys::TimestampTz, delay_ms: c_int);
     fn disable_timeout(id: c_int, keep_indicator: bool);
 }
 
 /// Any number from `USER_TIMEOUT` on asks for a free one; the first is 12 or 13, by version.
 const ANY_FREE: c_int = 21;
+
+/// Pause between two interrupts, in milliseconds: code that catches the first one gets another.
+const AGAIN: c_int = 10;
 
 /// Postgres' number of our timer, or this.
 const NONE: c_int = -1;
@@ -44,25 +48,36 @@ unsafe extern "C-unwind" fn fire() {
 /// Runs `work`, which is interrupted by an error when `limit` is over. The answer says whether it
 /// was: then the error is ours and not the user's.
 pub(super) fn limited<T>(limit: Duration, work: impl FnOnce() -> T) -> (T, bool) {
-    // Zero would switch a timer on that never fires.
-    let milliseconds = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX).max(1);
+    let microseconds = i64::try_from(limit.as_micros()).unwrap_or(i64::MAX);
     FIRED.store(false, Ordering::Relaxed);
-    // SAFETY: the handler is a function of this library, which is never unloaded; a backend
-    // registers it once.
+    // SAFETY: the handler is a function of this library, which is never unloaded; a backend registers it
+    // once. None of these raises an error: what goes wrong in them ends the backend.
     unsafe {
         if TIMER.load(Ordering::Relaxed) == NONE {
             TIMER.store(RegisterTimeout(ANY_FREE, fire), Ordering::Relaxed);
         }
-        enable_timeout_after(TIMER.load(Ordering::Relaxed), milliseconds);
+        let first = pg_sys::GetCurrentTimestamp().saturating_add(microseconds);
+        enable_timeout_every(TIMER.load(Ordering::Relaxed), first, AGAIN);
     }
-    // `work` ends here whatever happens in it: it catches errors in a subtransaction.
+    let running = Running;
     let result = work();
-    // SAFETY: as above. An interrupt that came too late to be noticed must not hit the order.
-    unsafe {
-        disable_timeout(TIMER.load(Ordering::Relaxed), false);
-        if FIRED.load(Ordering::Relaxed) {
-            pg_sys::QueryCancelPending = 0;
+    drop(running);
+    (result, FIRED.swap(false, Ordering::Relaxed))
+}
+
+/// The timer runs; an error ends it as well, or it would interrupt what comes after.
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SAFETY: a timer that was registered, and flags of this backend, which has one thread: the
+        // handler runs before or after this and not beside it. An interrupt that came too late to be
+        // noticed must not hit the order.
+        unsafe {
+            disable_timeout(TIMER.load(Ordering::Relaxed), false);
+            if FIRED.load(Ordering::Relaxed) {
+                pg_sys::QueryCancelPending = 0;
+            }
         }
     }
-    (result, FIRED.swap(false, Ordering::Relaxed))
 }

@@ -9,13 +9,24 @@ use pgrx::prelude::*;
 use pgrx::spi::{self, SpiClient};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 
 use super::clock;
-use super::consent::{self, Known, Word};
+use super::consent::{self, Known};
 use super::guard::as_role;
 use super::jsonb::{self, Jsonb};
-use super::source::Source;
-use crate::statement::{Statement, argument};
+use super::source::{Source, Word};
+use crate::sequence;
+use crate::statement::{Statement, argument, committed};
+
+/// Numbers of events.
+const EVENT: &CStr = c"event";
+
+/// Numbers of failed captures.
+const ERROR: &CStr = c"capture_error_number";
+
+/// Counts failed captures; a sequence outlives rollback.
+const FAILURES: &CStr = c"capture_failures";
 
 /// An event with the key of its row.
 pub(super) struct Keyed {
@@ -49,7 +60,7 @@ impl Failed {
 /// transactions.
 const INSERT: &str = "
 with input as (
-    select nextval('capi.event') as id, i.*
+    select $19 + n - 1 as id, i.*
     from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
         $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::jsonb[], $13::jsonb[])
         with ordinality i (hash, key_hash, key, event_name, event_id, event_time,
@@ -72,7 +83,7 @@ written as (
 )
 select hash, key_hash from fresh";
 
-const INSERT_TYPES: [pg_sys::Oid; 18] = [
+const INSERT_TYPES: [pg_sys::Oid; 19] = [
     pg_sys::UUIDARRAYOID,
     pg_sys::INT8ARRAYOID,
     pg_sys::TEXTARRAYOID,
@@ -91,17 +102,18 @@ const INSERT_TYPES: [pg_sys::Oid; 18] = [
     pg_sys::INT4OID,
     pg_sys::INT4OID,
     pg_sys::INT2OID,
+    pg_sys::INT8OID,
 ];
 
 /// The same for one event, which is what most transactions have: two plain inserts.
 const INSERT_KEY: &str = "
 insert into capi.event_key (hash, key_hash, event, captured_at)
-values ($1, $2, nextval('capi.event'), $3)
+values ($1, $2, $4, $3)
 on conflict (hash) do nothing
 returning event";
 
-const INSERT_KEY_TYPES: [pg_sys::Oid; 3] =
-    [pg_sys::UUIDOID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID];
+const INSERT_KEY_TYPES: [pg_sys::Oid; 4] =
+    [pg_sys::UUIDOID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID];
 
 const INSERT_ONE: &str = "
 insert into capi.outbox (id, captured_at, era, source, version, rules, key, event_name, event_id,
@@ -139,6 +151,19 @@ left join capi.outbox o on o.id = k.event and o.captured_at = k.captured_at
 left join capi.withdrawal w on w.source = o.source and w.key = o.key and w.at >= o.captured_at
 where k.hash = any ($1)";
 
+const EXISTING_COLUMNS: [pg_sys::Oid; 10] = [
+    pg_sys::UUIDOID,
+    pg_sys::INT8OID,
+    pg_sys::INT8OID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::BOOLOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::BOOLOID,
+    pg_sys::BOOLOID,
+    pg_sys::INT4OID,
+];
+
 /// Events that this transaction has written for some keys.
 const MINE: &str = "
 select o.id, o.captured_at, o.event_name, o.event_id, o.key
@@ -158,14 +183,46 @@ set version = $3, event_time = $4, action_source = $5, value = $6::numeric, curr
     refused = $8, identity = $9, facts = $10, dropped = $11
 where id = $1 and captured_at = $2 and xid = pg_current_xact_id()";
 
-/// Failed captures: one open record per key.
+/// Failed captures: one open record per key, and of new ones so many of a source and an hour.
 const RECORD: &str = "
-insert into capi.capture_error (source, key, event_name, sqlstate, reason, field)
-select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-on conflict (source, key) where resolved_at is null
-do update set times = capture_error.times + 1, last_at = clock_timestamp(),
-    event_name = excluded.event_name, sqlstate = excluded.sqlstate, reason = excluded.reason,
-    field = excluded.field";
+with input as (
+    select i.*, exists (
+        select from capi.capture_error e where e.source = $1 and e.key = i.key and e.resolved_at is null) as is_known
+    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        with ordinality i (key, event_name, sqlstate, reason, field, n)
+), recent as (
+    select count(*) as n
+    from (
+        select from capi.capture_error e
+        where e.source = $1 and e.first_at >= date_trunc('hour', clock_timestamp())
+        limit 10000
+    ) e
+), fitting as (
+    select i.*
+    from (select i.*, row_number() over (partition by i.is_known order by i.n) as place from input i) i
+    where i.is_known or i.place <= 10000 - (select r.n from recent r)
+), recorded as (
+    insert into capi.capture_error (error, source, key, event_name, sqlstate, reason, field)
+    select $7 + f.n - 1, $1, f.key, f.event_name, f.sqlstate, f.reason, f.field from fitting f order by f.n
+    on conflict (source, key) where resolved_at is null
+    do update set times = capture_error.times + 1, last_at = clock_timestamp(),
+        event_name = excluded.event_name, sqlstate = excluded.sqlstate, reason = excluded.reason,
+        field = excluded.field
+)
+select (select count(*) from input) - (select count(*) from fitting)";
+
+/// How many more there were. A row that somebody else has locked is left to him: failed captures must
+/// not wait for each other until a commit.
+const COUNT_UNRECORDED: &str = "
+with mine as (
+    select u.ctid as at from capi.unrecorded_error u
+    where u.source = $1 and u.hour = date_trunc('hour', clock_timestamp())
+    limit 1 for update skip locked
+), grown as (
+    update capi.unrecorded_error u set more = u.more + $2 from mine m where u.ctid = m.at returning 1
+)
+insert into capi.unrecorded_error (source, hour, more)
+select $1, date_trunc('hour', clock_timestamp()), $2 where not exists (select from grown)";
 
 /// What went well after all.
 const SETTLE: &str = "
@@ -178,13 +235,17 @@ update capi.capture_error set resolved_at = clock_timestamp(), resolution = 'van
 where source = $1 and key = any ($2) and resolved_at is null";
 
 thread_local! {
-    static INSERT_STATEMENT: Statement = const { Statement::fixed(INSERT, &INSERT_TYPES) };
-    static KEY_STATEMENT: Statement = const { Statement::fixed(INSERT_KEY, &INSERT_KEY_TYPES) };
-    static ONE_STATEMENT: Statement = const { Statement::fixed(INSERT_ONE, &INSERT_ONE_TYPES) };
-    static EXISTING_STATEMENT: Statement =
-        const { Statement::fixed(EXISTING, &[pg_sys::UUIDARRAYOID, pg_sys::INT4OID]) };
+    static INSERT_STATEMENT: Statement = const {
+        Statement::fixed(INSERT, &INSERT_TYPES, &[pg_sys::UUIDOID, pg_sys::INT8OID])
+    };
+    static KEY_STATEMENT: Statement =
+        const { Statement::fixed(INSERT_KEY, &INSERT_KEY_TYPES, &[pg_sys::INT8OID]) };
+    static ONE_STATEMENT: Statement = const { Statement::fixed(INSERT_ONE, &INSERT_ONE_TYPES, &[]) };
+    static EXISTING_STATEMENT: Statement = const {
+        Statement::fixed(EXISTING, &[pg_sys::UUIDARRAYOID, pg_sys::INT4OID], &EXISTING_COLUMNS)
+    };
     static SETTLE_STATEMENT: Statement =
-        const { Statement::fixed(SETTLE, &[pg_sys::INT4OID, pg_sys::TEXTARRAYOID]) };
+        const { Statement::fixed(SETTLE, &[pg_sys::INT4OID, pg_sys::TEXTARRAYOID], &[]) };
     /// Whether the statement that arbitrates between transactions is running.
     static ARBITRATING: Cell<bool> = const { Cell::new(false) };
 }
@@ -245,6 +306,33 @@ pub(super) fn refuse(source: &Source, events: &[Keyed]) {
     .unwrap_or_else(|e| pgrx::error!("withdrawals cannot be written: {e}"));
 }
 
+/// Refuses for the events of keys whose rows can be no events any more; other keys have nothing to refuse.
+pub(super) fn refuse_captured(source: &Source, refusals: &[(String, Vec<String>)]) {
+    let keys: Vec<&str> = refusals.iter().map(|(key, _)| key.as_str()).collect();
+    let arguments =
+        [(pg_sys::INT4OID, argument(source.id)), (pg_sys::TEXTARRAYOID, argument(keys))];
+    as_role(source.owner, || {
+        let captured = committed(CAPTURED, &arguments, &[pg_sys::TEXTOID], |mut rows| {
+            let mut found = HashSet::with_capacity(rows.len());
+            while let Some(row) = rows.next() {
+                found.extend(row.get::<String>(0));
+            }
+            found
+        })?;
+        Spi::connect_mut(|client| {
+            for (key, refused) in refusals.iter().filter(|(key, _)| captured.contains(key)) {
+                consent::refuse(client, source, key, refused)?;
+            }
+            Ok::<_, spi::Error>(())
+        })
+    })
+    .unwrap_or_else(|e| pgrx::error!("withdrawals cannot be written: {e}"));
+}
+
+/// Which of the keys have an event.
+const CAPTURED: &str = "
+select distinct o.key from capi.outbox o where o.source = $1 and o.key = any ($2)";
+
 /// Inserts events; returns those whose key was there.
 fn insert<'a>(
     client: &mut SpiClient<'_>,
@@ -272,8 +360,12 @@ fn insert_one(
     columns: &Columns,
     now: TimestampWithTimeZone,
 ) -> Result<bool, spi::Error> {
-    let arguments =
-        [argument(Uuid::from_bytes(columns.hash)), argument(columns.key_hash), argument(now)];
+    let arguments = [
+        argument(Uuid::from_bytes(columns.hash)),
+        argument(columns.key_hash),
+        argument(now),
+        argument(sequence::draw(EVENT, 1)),
+    ];
     ARBITRATING.set(true);
     let inserted = KEY_STATEMENT.with(|statement| -> Result<Option<i64>, spi::Error> {
         Ok(statement.run(client, &arguments)?.next().and_then(|row| row.get(0)))
@@ -343,6 +435,7 @@ fn insert_many(
         argument(source.id),
         argument(source.version),
         argument(capi_core::RULES_VERSION),
+        argument(sequence::draw(EVENT, events.len())),
     ];
     ARBITRATING.set(true);
     let fresh = INSERT_STATEMENT.with(|statement| -> Result<_, spi::Error> {
@@ -382,10 +475,10 @@ fn existing(
 ) -> Result<(), spi::Error> {
     let holders = holders(client, source, known)?;
     for events in known.chunk_by(|(a, _), (b, _)| a.key == b.key) {
+        let Some((Keyed { key, .. }, _)) = events.first() else { continue };
         let heard = judge(client, source, &holders, events, written)?;
-        let key = events[0].0.key.as_str();
         if consent::hear(client, key, &heard, word)? {
-            written.again.push(key.to_owned());
+            written.again.push(key.clone());
         }
     }
     Ok(())
@@ -519,7 +612,7 @@ pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
     };
     as_role(owner, || {
         Spi::connect_mut(|client| {
-            client
+            let unrecorded = client
                 .update(
                     RECORD,
                     None,
@@ -530,9 +623,15 @@ pub(super) fn record(owner: pg_sys::Oid, source: i32, failed: &[Failed]) {
                         column(&|f| Some(f.sqlstate.clone())).into(),
                         column(&|f| Some(f.reason.clone())).into(),
                         column(&|f| f.field.map(str::to_owned)).into(),
+                        sequence::draw(ERROR, failed.len()).into(),
                     ],
-                )
-                .map(drop)
+                )?
+                .first()
+                .get_one::<i64>()?;
+            if let Some(more) = unrecorded.filter(|more| *more > 0) {
+                client.update(COUNT_UNRECORDED, None, &[source.into(), more.into()])?;
+            }
+            Ok::<_, spi::Error>(())
         })
     })
     .unwrap_or_else(|e| pgrx::error!("capture errors cannot be written: {e}"));
@@ -566,18 +665,7 @@ pub(super) fn event_hash(source: &Source, event_name: &str, event_id: &str) -> [
 
 /// Counts failed captures, as the schema's owner: a sequence outlives rollback.
 pub(super) fn count(owner: pg_sys::Oid, failed: usize) {
-    as_role(owner, || {
-        Spi::connect_mut(|client| -> Result<(), spi::Error> {
-            let n = i32::try_from(failed).unwrap_or(i32::MAX);
-            client.update(
-                "select nextval('capi.capture_failures') from generate_series(1, $1)",
-                None,
-                &[n.into()],
-            )?;
-            Ok(())
-        })
-    })
-    .unwrap_or_else(|e| pgrx::error!("capture failures cannot be counted: {e}"));
+    as_role(owner, || sequence::add(FAILURES, failed));
 }
 
 impl Columns {
@@ -606,6 +694,8 @@ fn array_literal(texts: &[String]) -> String {
 }
 
 fn timestamptz(time: Timestamp) -> TimestampWithTimeZone {
-    // An event time was a timestamptz before, and now is in range for ages.
-    TimestampWithTimeZone::try_from(clock::to_postgres(time)).expect("a time in Postgres' range")
+    // Core takes no time of an event that is no timestamptz, as a view's is, or has more than the four
+    // digits of a year in JSON; and now is in range for ages.
+    TimestampWithTimeZone::try_from(clock::to_postgres(time))
+        .unwrap_or_else(|_| pgrx::error!("event_time: not a time that Postgres has"))
 }

@@ -9,19 +9,19 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use capi_core::destination::audience::{
+use capi_core::destination::CredentialSlot;
+use capi_core::platform;
+use capi_core::platform::audience::{
     Audience, BATCH_LIMIT, Change, Decision, Member, SESSION_LIMIT, Session as Upload,
 };
-use capi_core::destination::{self, CredentialSlot};
 use clap::{Args, Subcommand};
-use secrecy::SecretString;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::explained;
 use super::send_test::Unusable;
-use crate::config::Config;
+use super::way_out::explained;
+use crate::config::{Config, Credential};
 use crate::http::{self, Http, SendError};
 use crate::queue::audience::{Answered, Opened};
 use crate::queue::{QueueError, Session};
@@ -104,7 +104,7 @@ struct Sync<'a> {
     audience: Audience,
     http: Http,
     slot: CredentialSlot,
-    credential: SecretString,
+    credential: Credential,
     /// What is left of the time that may be waited.
     patience: Duration,
     added: i64,
@@ -161,15 +161,19 @@ impl<'a> Sync<'a> {
             |reason, why: String| (reason, Unusable::new(format!("{}: {why}", options.audience)));
         let audience = Audience::build(platform, destination_settings, settings)
             .map_err(|error| wrong("settings", error.to_string()))?;
-        let slot = destination::build(platform, destination_settings)
+        let slot = platform::build(platform, destination_settings)
             .map_err(|error| wrong("settings", error.to_string()))?
             .spec()
             .credential;
         let name = credential;
         let credential = config
             .credentials
-            .resolve(name)
-            .map_err(|error| wrong("no_credential", format!("{error}: {name}")))?;
+            .resolve(name, platform)
+            .map_err(|error| wrong("no_credential", error.about(name)))?;
+        if let Some(endpoint) = platform::endpoint_of(platform, destination_settings) {
+            let checked = config.credentials.check_endpoint(name, &credential, endpoint);
+            checked.map_err(|error| wrong("endpoint_not_allowed", error))?;
+        }
         http::check(slot, &credential)
             .map_err(|error| wrong("credential_malformed", format!("{error}: {name}")))?;
         let timeout = config.delivery.request_timeout.max(ANSWER);
@@ -326,12 +330,14 @@ impl<'a> Sync<'a> {
                 let ended = match error {
                     SendError::Build
                     | SendError::InClear
+                    | SendError::NotAllowed
                     | SendError::Credential
                     | SendError::TokenRefused => Ended::Stop(reason),
                     SendError::TokenUnavailable
                     | SendError::Connect
                     | SendError::Timeout
-                    | SendError::Broken => again(reason, None),
+                    | SendError::Broken
+                    | SendError::Repeated => again(reason, None),
                 };
                 (ended, Answered::default())
             }

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use capi_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::way_out;
+use super::way_out::way_out;
 use crate::VERSION;
-use crate::alert::step_to;
+use crate::alert::{one_line, step_to};
 use crate::config::{Config, ConfigError, Credentials, Database};
-use crate::crew::ready;
 use crate::handshake::Handshake;
 use crate::queue::{DestinationRow, Inspection, QueueError, Session};
 use crate::worker::chain;
+use crate::workers::ready;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,9 @@ impl Check {
     fn line(&self) -> String {
         let level = self.level.as_str();
         let way_out = self.way_out.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
-        format!("{level:<4}  {:<12}  {}{way_out}\n", self.name, self.message)
+        // A name may hold a line break.
+        let said = one_line(&format!("{level:<4}  {:<12}  {}{way_out}", self.name, self.message));
+        said + "\n"
     }
 }
 
@@ -103,6 +105,11 @@ pub(super) async fn check(
 async fn all(config: &Config, checks: &mut Vec<Check>) {
     let database = &config.database;
     checks.push(Check::ok("config", format!("{} as worker {}", place(database), config.worker)));
+    for place in config.exposed() {
+        let way_out = "take the right to write from others: chmod o-w";
+        let message = format!("everybody on this machine may change {}", place.display());
+        checks.push(Check::warn("config", message, way_out));
+    }
     if database.in_clear() {
         let way_out = "drop sslmode=disable from `database_url`";
         checks.push(Check::warn("tls", "the database connection is not encrypted", way_out));
@@ -136,6 +143,30 @@ async fn all(config: &Config, checks: &mut Vec<Check>) {
         Ok(false) => Check::ok("bell", "kept by a running sidecar"),
         Err(error) => Check::of_error("bell", &error, database),
     });
+    checks.push(match session.locks().await {
+        Ok(holders) => Check::ok("locks", held(&holders)),
+        Err(error) => Check::of_error("locks", &error, database),
+    });
+}
+
+/// Who holds locks of the extension: whoever waits for one waits for them.
+fn held(holders: &Value) -> String {
+    let holder = |row: &Value| {
+        let of = row["id"].as_i64().filter(|id| *id != 0).map(|id| format!(" of {id}"));
+        let (lock, role) = (&row["lock"], &row["role"]);
+        format!(
+            "{}{} by {} (pid {})",
+            lock.as_str().unwrap_or_default(),
+            of.unwrap_or_default(),
+            role.as_str().unwrap_or("a prepared transaction"),
+            row["pid"]
+        )
+    };
+    let holders: Vec<String> = holders.as_array().into_iter().flatten().map(holder).collect();
+    match holders.as_slice() {
+        [] => "nobody holds one".to_owned(),
+        holders => format!("held: {}", holders.join(", ")),
+    }
 }
 
 fn place(database: &Database) -> String {
@@ -212,7 +243,7 @@ fn destinations(rows: &[DestinationRow], credentials: &Credentials, now: Timesta
 /// Whether the receiver of alerts is known, if there is to be one.
 fn alerts(config: &Config) -> Option<Check> {
     let name = config.alerts.webhook.as_deref()?;
-    Some(match config.credentials.resolve(name) {
+    Some(match config.credentials.receiver(name) {
         Ok(_) => Check::ok("alerts", format!("posted to the URL in {name}")),
         Err(error) => {
             let way_out = "give this sidecar the URL under that name";
@@ -225,7 +256,7 @@ fn destination(row: &DestinationRow, credentials: &Credentials, now: Timestamp) 
     let DestinationRow { name, state, pause_reason, .. } = row;
     let named = |text: &str| format!("{name}: {text}");
     let platform = match ready(row, credentials) {
-        Ok(platform) => platform,
+        Ok((platform, _)) => platform,
         Err(why) => {
             return Check::fail(
                 "destination",
@@ -398,7 +429,12 @@ mod tests {
         assert_eq!(versioned("v20.5"), Level::Warn);
         assert_eq!(versioned("v99.0"), Level::Warn);
         let gateway = json!({"pixel_id": "1", "endpoint": "https://gw.example.com/capi"});
-        assert_eq!(row(|r| r.settings = gateway).level, Level::Ok);
+        let refused = row(|r| r.settings = gateway);
+        assert_eq!(refused.level, Level::Fail);
+        assert!(refused.message.contains("META_TOKEN may not go to gw.example.com"), "{refused:?}");
+        let unknown = row(|r| r.credential = "AWS_SECRET_ACCESS_KEY".into());
+        assert_eq!(unknown.level, Level::Fail);
+        assert!(unknown.message.contains("[credentials.AWS_SECRET_ACCESS_KEY]"), "{unknown:?}");
     }
 
     #[test]

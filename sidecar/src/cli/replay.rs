@@ -1,10 +1,11 @@
 //! `capi replay`: sends settled events again.
 
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::Args;
 
-use super::explained;
+use super::way_out::explained;
 use crate::config::Config;
 use crate::queue::{Replay, Session};
 
@@ -33,26 +34,42 @@ pub(super) struct ReplayOptions {
     #[arg(long)]
     note: Option<String>,
     /// Count, and change nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Send them. Without it they are counted only.
+    #[arg(long)]
+    yes: bool,
 }
 
-pub(super) async fn replay(config: &Config, options: ReplayOptions) -> anyhow::Result<()> {
+/// Counts, or sends again. Exit code 2 says that something would go and was not told to.
+pub(super) async fn replay(config: &Config, options: ReplayOptions) -> anyhow::Result<ExitCode> {
     let explain = |error| explained(error, &config.database);
-    let ReplayOptions { destination, events, status, reason, since, until, note, dry_run } =
+    let ReplayOptions { destination, events, status, reason, since, until, note, dry_run, yes } =
         options;
-    let replay = Replay { destination, events, status, reason, since, until, note, dry_run };
+    let is_there = matches!(status.as_deref(), Some("delivered" | "undecided"));
+    let replay = Replay { destination, events, status, reason, since, until, note, dry_run: !yes };
     let session = Session::open(&config.database).await.map_err(explain)?;
     let fates = session.replay(&replay).await.map_err(explain)?;
-    std::io::stdout().write_all(table(&fates, dry_run).as_bytes())?;
-    Ok(())
+    std::io::stdout().write_all(table(&fates, !yes).as_bytes())?;
+    if yes || dry_run || replayed(&fates) == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let twice = match is_there {
+        true => " The platform has these events, or may have: it gets them a second time.",
+        false => "",
+    };
+    writeln!(std::io::stderr(), "capi: nothing was sent.{twice} Add --yes to send them again.")?;
+    Ok(ExitCode::from(2))
+}
+
+fn replayed(fates: &[(String, i64)]) -> i64 {
+    fates.iter().find(|(fate, _)| fate == "replayed").map_or(0, |(_, number)| *number)
 }
 
 /// One line per fate, what goes again first.
 fn table(fates: &[(String, i64)], dry_run: bool) -> String {
     let goes = if dry_run { "would go again" } else { "go again" };
-    let number = |wanted: &str| fates.iter().find(|(fate, _)| fate == wanted).map_or(0, |f| f.1);
-    let mut text = format!("{:>10}  {goes}\n", number("replayed"));
+    let mut text = format!("{:>10}  {goes}\n", replayed(fates));
     for (fate, number) in fates.iter().filter(|(fate, _)| fate != "replayed") {
         text.push_str(&format!("{number:>10}  left out: {fate}\n"));
     }

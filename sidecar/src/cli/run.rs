@@ -10,13 +10,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-use super::{explained, way_out};
+use super::way_out::{explained, way_out};
 use crate::config::Config;
-use crate::crew::Crew;
 use crate::handshake::Misfit;
 use crate::observe::{self, Observed};
 use crate::queue::{QueueError, Session};
-use crate::worker::{Tools, chain};
+use crate::worker::{Context, PARTING, chain};
+use crate::workers::Workers;
 use crate::{VERSION, doorbell, retry, systemd};
 
 /// A connection that lasted this long was a good one: the next loss starts the backoff anew.
@@ -24,6 +24,9 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(60);
 
 /// Longest pause between attempts to reach the database.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Pause before a loop that a panic has ended begins anew.
+const ANEW: Duration = Duration::from_secs(60);
 
 /// Why serving ended without a signal.
 #[derive(Debug, thiserror::Error)]
@@ -44,22 +47,31 @@ pub(super) async fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result
         heard
     });
     let hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-    let mut daemon = Daemon { tools: Tools::new(config)?, file, hangups, watching: None };
+    warn_of_exposed(&config);
+    let mut daemon = Daemon { context: Context::new(config)?, file, hangups, watching: None };
     let _observed = daemon.observe().await?;
-    let _watchdog = Aborted(tokio::spawn(systemd::watchdog(daemon.tools.vitals.clone())));
-    let mut crew = Crew::new(daemon.tools.clone());
+    let _watchdog = Aborted(tokio::spawn(systemd::watchdog(daemon.context.vitals.clone())));
+    let mut workers = Workers::new(daemon.context.clone(), stop.clone());
     systemd::ready();
-    let result = daemon.keep_serving(&mut crew, stop).await;
+    let result = daemon.keep_serving(&mut workers, stop).await;
     systemd::stopping();
-    let grace = daemon.tools.config.delivery.grace;
-    daemon.tools.vitals.beat(grace);
+    let grace = daemon.context.config.delivery.grace;
+    daemon.context.vitals.beat(grace);
     daemon.watch_no_more().await;
-    crew.stand_down(grace).await;
+    workers.shut_down(grace).await;
     if signals.is_finished() {
         signals.await.context("signal handler")??;
     }
     info!("stopped");
     result
+}
+
+/// Tells of files that everybody may change.
+fn warn_of_exposed(config: &Config) {
+    for place in config.exposed() {
+        let place = place.display().to_string();
+        warn!(place, "everybody on this machine may change this; take that right away: chmod o-w");
+    }
 }
 
 /// A task that ends with its handle.
@@ -73,25 +85,40 @@ impl Drop for Aborted {
 
 /// What outlives connections and reloads.
 struct Daemon {
-    tools: Tools,
+    context: Context,
     file: Option<PathBuf>,
     hangups: Signal,
     watching: Option<(watch::Sender<bool>, JoinSet<()>)>,
+}
+
+/// Runs a loop until `stop` turns true. One that a panic has ended begins anew: without it nobody would
+/// be told of anything any more, and everything else would go on.
+async fn kept<F>(name: &'static str, run: impl Fn() -> F, mut stop: watch::Receiver<bool>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while tokio::spawn(run()).await.is_err_and(|error| error.is_panic()) {
+        error!(task = name, "ended by a panic; begins anew in a minute");
+        tokio::select! {
+            () = sleep(ANEW) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
 }
 
 /// Why a connection was given up in good order.
 enum End {
     Stopped,
     /// The configuration has changed.
-    Reload(Box<Tools>),
+    Reload(Box<Context>),
 }
 
 impl Daemon {
     async fn observe(&self) -> anyhow::Result<Option<Aborted>> {
-        let Some(address) = self.tools.config.listen else { return Ok(None) };
+        let Some(address) = self.context.config.listen else { return Ok(None) };
         let bound = observe::bind(address).await;
         let listener = bound.with_context(|| format!("listen on {address}"))?;
-        let Tools { vitals, metrics, .. } = self.tools.clone();
+        let Context { vitals, metrics, .. } = self.context.clone();
         let router = observe::router(Observed { vitals, metrics });
         Ok(Some(Aborted(tokio::spawn(observe::serve(router, listener)))))
     }
@@ -100,8 +127,12 @@ impl Daemon {
         if self.watching.is_none() {
             let (stop, stopped) = watch::channel(false);
             let mut loops = JoinSet::new();
-            loops.spawn(crate::watch::run(self.tools.clone(), stopped.clone()));
-            loops.spawn(crate::maintenance::run(self.tools.clone(), stopped));
+            let (context, halt) = (self.context.clone(), stopped.clone());
+            let watch = move || crate::watch::run(context.clone(), halt.clone());
+            loops.spawn(kept("watch", watch, stopped.clone()));
+            let (context, halt) = (self.context.clone(), stopped.clone());
+            let maintenance = move || crate::maintenance::run(context.clone(), halt.clone());
+            loops.spawn(kept("maintenance", maintenance, stopped));
             self.watching = Some((stop, loops));
         }
     }
@@ -109,28 +140,28 @@ impl Daemon {
     async fn watch_no_more(&mut self) {
         if let Some((stop, mut loops)) = self.watching.take() {
             stop.send_replace(true);
-            // One may have panicked, which the log tells.
             while loops.join_next().await.is_some() {}
         }
     }
 
     /// Reads the configuration anew; a wrong one changes nothing.
-    fn read_again(&self) -> Option<Box<Tools>> {
+    fn read_again(&self) -> Option<Box<Context>> {
         systemd::reloading();
         let read = Config::load(self.file.as_deref()).map_err(anyhow::Error::from);
         let read = read.and_then(|config| {
-            let needs_restart = self.tools.config.needs_restart(&config).join(", ");
-            Ok((self.tools.reloaded(config)?, needs_restart))
+            let needs_restart = self.context.config.needs_restart(&config).join(", ");
+            Ok((self.context.reloaded(config)?, needs_restart))
         });
         let outcome = if read.is_ok() { "done" } else { "refused" };
-        self.tools.metrics.reloads.with_label_values(&[outcome]).inc();
+        self.context.metrics.reloads.with_label_values(&[outcome]).inc();
         match read {
-            Ok((tools, needs_restart)) => {
+            Ok((context, needs_restart)) => {
                 info!("configuration was read again");
+                warn_of_exposed(&context.config);
                 if !needs_restart.is_empty() {
                     warn!(settings = needs_restart, "these take effect with the next start only");
                 }
-                Some(Box::new(tools))
+                Some(Box::new(context))
             }
             Err(error) => {
                 error!(
@@ -143,10 +174,10 @@ impl Daemon {
         }
     }
 
-    async fn reload(&mut self, tools: Tools, crew: &mut Crew) {
+    async fn reload(&mut self, context: Context, workers: &mut Workers) {
         self.watch_no_more().await;
-        crew.reload(tools.clone());
-        self.tools = tools;
+        workers.reload(context.clone());
+        self.context = context;
         systemd::ready();
     }
 
@@ -154,32 +185,32 @@ impl Daemon {
     /// mends.
     async fn keep_serving(
         &mut self,
-        crew: &mut Crew,
+        workers: &mut Workers,
         mut stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let mut failures = 0;
         let mut served = false;
         loop {
             let began = Instant::now();
-            self.tools.vitals.beat(LONGEST_PAUSE);
-            let end = self.serve(crew, stop.clone(), &mut served).await;
-            self.tools.vitals.connected(false);
-            self.tools.metrics.database_up.set(0);
+            self.context.vitals.beat(LONGEST_PAUSE);
+            let end = self.serve(workers, stop.clone(), &mut served).await;
+            self.context.vitals.connected(false);
+            self.context.metrics.database_up.set(0);
             match end {
                 Ok(End::Stopped) => return Ok(()),
-                Ok(End::Reload(tools)) => {
-                    self.reload(*tools, crew).await;
+                Ok(End::Reload(context)) => {
+                    self.reload(*context, workers).await;
                     failures = 0;
                     continue;
                 }
                 Err(Trouble::Misfit(misfit)) => return Err(misfit.into()),
                 Err(Trouble::Queue(error)) if !served && is_configuration(&error) => {
-                    return Err(explained(error, &self.tools.config.database));
+                    return Err(explained(error, &self.context.config.database));
                 }
                 Err(Trouble::Queue(error)) => {
-                    self.tools.metrics.database_error(&error);
+                    self.context.metrics.database_error(&error);
                     systemd::status("waiting for the database");
-                    let way_out = way_out(&error, &self.tools.config.database);
+                    let way_out = way_out(&error, &self.context.config.database);
                     warn!(error = chain(&error), way_out, "database connection lost");
                 }
             }
@@ -190,21 +221,22 @@ impl Daemon {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(()) = self.hangups.recv() => self.read_again(),
             };
-            if let Some(tools) = again {
-                self.reload(*tools, crew).await;
+            if let Some(context) = again {
+                self.reload(*context, workers).await;
             }
         }
     }
 
-    /// One connection's life.
+    /// One connection's life. A stop or a reload ends it in good order, or without the database's
+    /// help when that hangs.
     async fn serve(
         &mut self,
-        crew: &mut Crew,
+        workers: &mut Workers,
         mut stop: watch::Receiver<bool>,
         served: &mut bool,
     ) -> Result<End, Trouble> {
-        let tools = self.tools.clone();
-        let config = &tools.config;
+        let context = self.context.clone();
+        let config = &context.config;
         let greeting = async {
             let session = Session::open(&config.database).await?;
             let handshake = session.handshake().await?;
@@ -230,23 +262,32 @@ impl Daemon {
                  the one to send from now on, run `capi adopt`"
             );
         }
-        tools.vitals.adopted(handshake.adopted);
-        tools.vitals.connected(true);
-        tools.metrics.database_up.set(1);
+        context.vitals.adopted(handshake.adopted);
+        context.vitals.connected(true);
+        context.metrics.database_up.set(1);
         systemd::status("serving");
         self.watch();
         let (halt, halted) = watch::channel(false);
-        let mut serving = std::pin::pin!(doorbell::run(&session, crew, &tools, halted));
+        let mut serving = std::pin::pin!(doorbell::run(&session, workers, &context, halted));
         let mut end = End::Stopped;
+        let mut hangs = std::pin::pin!(async {
+            // The sender lives as long as this does.
+            let _ = halt.subscribe().wait_for(|halt| *halt).await;
+            sleep(PARTING).await;
+        });
         loop {
             tokio::select! {
                 served = &mut serving => return Ok(served.map(|()| end)?),
+                () = &mut hangs => {
+                    warn!("the database does not answer: the connection is given up");
+                    return Ok(end);
+                }
                 _ = stop.wait_for(|stop| *stop), if !*halt.borrow() => {
                     halt.send_replace(true);
                 }
                 Some(()) = self.hangups.recv(), if !*halt.borrow() => {
-                    if let Some(tools) = self.read_again() {
-                        end = End::Reload(tools);
+                    if let Some(context) = self.read_again() {
+                        end = End::Reload(context);
                         halt.send_replace(true);
                     }
                 }
@@ -258,7 +299,9 @@ impl Daemon {
 /// Whether the same attempt would fail for ever.
 fn is_configuration(error: &QueueError) -> bool {
     matches!(error, QueueError::Tls(_))
-        || error.code().is_some_and(|code| ["28", "3D", "3F", "42"].contains(&&code[..2]))
+        || error
+            .code()
+            .is_some_and(|code| ["28", "3D", "3F", "42"].iter().any(|of| code.starts_with(of)))
 }
 
 /// Waits for SIGTERM or SIGINT.
@@ -271,4 +314,30 @@ pub(super) async fn stopped() -> anyhow::Result<()> {
     };
     info!(signal = name, "stopping");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_panics_begins_anew_and_hears_the_stop() {
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = runs.clone();
+        let run = move || {
+            let run = counted.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(run == 2, "the first two panic") }
+        };
+        let (_stop, stopped) = watch::channel(false);
+        let began = Instant::now();
+        kept("a test", run, stopped).await;
+        assert_eq!((runs.load(Ordering::Relaxed), began.elapsed()), (3, 2 * ANEW));
+
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(kept("a test", || async { panic!("always") }, stopped));
+        stop.send_replace(true);
+        task.await.expect("it heard the stop");
+    }
 }

@@ -8,16 +8,17 @@ use std::process::ExitCode;
 use capi_core::capture::{Captured, Options, Row, capture};
 use capi_core::destination::{self, Decision, Destination, Outcome, Request, Response, Verdict};
 use capi_core::event::Event;
+use capi_core::platform;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::explained;
+use super::way_out::explained;
 use crate::config::Config;
-use crate::crew::ready;
 use crate::http::{Http, SendError};
 use crate::queue::{DestinationRow, Session, TestEnd};
 use crate::tls;
 use crate::worker::now;
+use crate::workers::ready;
 
 /// What is sent to whom.
 #[derive(Debug, Args)]
@@ -32,7 +33,8 @@ pub(super) struct TestOptions {
     #[arg(long, value_name = "NAME", default_value = "Purchase", conflicts_with = "event")]
     event_name: String,
     /// Sends this captured event, by its number in `capi.delivery`, under its own event id: it counts,
-    /// unless --test-code is given as well. Needs --yes and the role capi_admin.
+    /// unless --test-code is given as well. Needs --yes, and the sidecar's role: an
+    /// administrator sees no digest.
     #[arg(long, value_name = "NUMBER", requires = "yes")]
     event: Option<i64>,
     /// Yes, send a real event.
@@ -58,11 +60,7 @@ pub(super) async fn send_test(config: &Config, options: &TestOptions) -> anyhow:
     let handshake = session.handshake().await.map_err(explain)?;
     handshake.check_instance(config.instance.as_deref())?;
     let row = destination_of(session.destinations().await.map_err(explain)?, options)?;
-    let platform = ready(&row, &config.credentials).map_err(Unusable)?;
-    let credential = config
-        .credentials
-        .resolve(&row.credential)
-        .map_err(|error| Unusable(format!("{error}: {}", row.credential)))?;
+    let (platform, credential) = ready(&row, &config.credentials).map_err(Unusable)?;
     let delivery = &config.delivery;
     let http = Http::new(tls::client(None)?, delivery.connect_timeout, delivery.request_timeout)?;
 
@@ -208,7 +206,7 @@ impl<'a> Test<'a> {
 /// An event of nobody, by the rules that real ones go through.
 fn made_up(event_name: &str) -> Result<Event, Unusable> {
     let at = now();
-    let Value::Object(row) = json!({
+    let row = json!({
         "event_name": event_name,
         "event_id": format!("capi-test-{:016x}", rand::random::<u64>()),
         "event_time": at.0,
@@ -224,9 +222,8 @@ fn made_up(event_name: &str) -> Result<Event, Unusable> {
         "client_user_agent": "capi send-test",
         "ga_client_id": "1000000000.1000000000",
         "consent": true,
-    }) else {
-        unreachable!("an object")
-    };
+    });
+    let row = row.as_object().cloned().unwrap_or_default();
     match capture(Row::from_object(row), &Options::default(), at) {
         Captured::Event(captured) => Ok(captured.event),
         Captured::Waiting => Err(Unusable("the event would wait for consent".into())),
@@ -257,6 +254,9 @@ fn words(platform: &str, verdict: &Verdict) -> (String, bool) {
         },
         Decision::Accepted { .. } => ("accepted; the platform decides later".into(), true),
         Decision::Retry { reason, .. } => (because("not taken this time", &reason.0), false),
+        Decision::Unclear { reason } => {
+            (because("not taken, for a reason that is not known", &reason.0), false)
+        }
         Decision::Wait { reason, .. } => (because("throttled", &reason.0), false),
         Decision::Split { reason } => (because("refused", &reason.0), false),
         Decision::Blocked { reason } => (because("the account is refused", &reason.0), false),
@@ -264,7 +264,7 @@ fn words(platform: &str, verdict: &Verdict) -> (String, bool) {
 }
 
 fn with_meaning(platform: &str, reason: &str) -> String {
-    match destination::explain(platform, reason) {
+    match platform::explain(platform, reason) {
         Some(meaning) => format!("{reason} ({meaning})"),
         None => reason.to_owned(),
     }
@@ -277,7 +277,7 @@ fn answered(status: u16, verdict: Verdict) -> TestEnd {
             Some(Outcome::Delivered | Outcome::Again) | None => ("each", None),
         },
         Decision::Accepted { .. } => ("accepted", None),
-        Decision::Retry { reason, .. } => ("retry", Some(reason)),
+        Decision::Retry { reason, .. } | Decision::Unclear { reason } => ("retry", Some(reason)),
         Decision::Wait { reason, .. } => ("wait", Some(reason)),
         Decision::Split { reason } => ("split", Some(reason)),
         // Of the test only: the destination is not stopped by it.
@@ -306,6 +306,7 @@ fn unsent(reason: &str) -> TestEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn options(test_code: Option<&str>, event: Option<i64>) -> TestOptions {
         TestOptions {
@@ -318,7 +319,7 @@ mod tests {
     }
 
     fn built(platform: &str, settings: &Value) -> Box<dyn Destination> {
-        destination::build(platform, settings).expect("settings")
+        platform::build(platform, settings).expect("settings")
     }
 
     #[test]
@@ -343,7 +344,7 @@ mod tests {
     fn every_platform_takes_the_made_up_event_in_its_test_mode_or_has_none() {
         let event = made_up("Purchase").expect("an event");
         let rules = json!({"Purchase": "2"});
-        for platform in destination::platforms() {
+        for platform in platform::platforms() {
             let (settings, coded) = match platform {
                 "meta" | "reddit" => (json!({"pixel_id": "1"}), true),
                 "tiktok" => (json!({"event_source_id": "1"}), true),

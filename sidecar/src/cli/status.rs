@@ -1,10 +1,10 @@
-//! `capi status`: state and counts of each destination.
+//! `capi status`: state and counts of each destination, the tasks of maintenance, and who holds locks.
 
 use std::io::Write as _;
 
 use serde_json::Value;
 
-use super::explained;
+use super::way_out::explained;
 use crate::config::Config;
 use crate::queue::Session;
 
@@ -33,6 +33,10 @@ const TASKS: &[(&str, &str)] = &[
     ("result", "LAST RESULT"),
 ];
 
+/// The same of `capi.locks()`.
+const LOCKS: &[(&str, &str)] =
+    &[("lock", "LOCK"), ("id", "OF"), ("pid", "PID"), ("role", "ROLE"), ("since", "SINCE")];
+
 pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     let explain = |error| explained(error, &config.database);
     let session = Session::open(&config.database).await.map_err(explain)?;
@@ -41,7 +45,8 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         format!("{status:#}\n")
     } else {
         let tasks = session.maintenance().await.map_err(explain)?;
-        format!("{}\n{}", table(COLUMNS, &status), table(TASKS, &tasks))
+        let locks = session.locks().await.map_err(explain)?;
+        [table(COLUMNS, &status), table(TASKS, &tasks), table(LOCKS, &locks)].join("\n")
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::explained;
+use super::way_out::explained;
 use crate::config::Config;
 use crate::queue::Session;
 

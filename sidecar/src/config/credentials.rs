@@ -1,27 +1,145 @@
-//! Where credentials are found, when they end, and whether one has changed.
+//! Which credentials there are, where they are found and may go, when they end, and whether one has
+//! changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use capi_core::platform;
 use capi_core::time::Timestamp;
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Environment;
+use super::environment::Environment;
 
 /// What follows a credential's name in the name of its expiry.
 const EXPIRES: &str = "_EXPIRES";
 
-/// Where credentials are found: the environment variable of the credential's name, then the
-/// table `[credentials]` of the file, then the file of that name in `credentials_dir`,
-/// `CAPI_CREDENTIALS_DIR` (default: none), which is read anew for each batch.
+/// Most bytes of a credential's file: a key file has two thousand.
+const LONGEST: u64 = 64 * 1024;
+
+/// Which credentials there are, where each is found, and where it may go: `credentials`,
+/// `CAPI_CREDENTIALS`. Destinations name credential and endpoint in the database, and whoever manages
+/// them there must get at nothing that is not meant for a platform.
+///
+/// A credential is declared in the table `[credentials]`, by `CAPI_CREDENTIALS`, or by its file in
+/// `credentials_dir`, `CAPI_CREDENTIALS_DIR` (default: none). Unless its table says otherwise it is the
+/// environment variable of its name, then the text in `[credentials]`, then that file, which is read
+/// anew for each batch.
 pub struct Credentials {
-    pub(super) table: BTreeMap<String, SecretString>,
+    pub(super) declared: BTreeMap<String, Declared>,
+    /// Hosts besides the vendors' own that a credential without `hosts` may go to. `endpoints`,
+    /// `CAPI_ENDPOINTS`; default: none.
+    pub(super) endpoints: Vec<Place>,
     pub(super) directory: Option<PathBuf>,
     pub(super) environment: Environment,
+}
+
+/// What the configuration says of a credential.
+#[derive(Clone, Default)]
+pub(super) struct Declared {
+    pub(super) source: Source,
+    /// Where it may go; `None`: to the hosts of the destination's vendor, and to `endpoints`.
+    pub(super) hosts: Option<Vec<Place>>,
+    /// When it ends.
+    pub(super) expires: Option<SecretString>,
+}
+
+/// Where a credential is found.
+#[derive(Clone, Default)]
+pub(super) enum Source {
+    /// The variable of its name, or its file in the directory.
+    #[default]
+    Usual,
+    /// The variable of its name, or this.
+    Value(SecretString),
+    /// The variable of this name.
+    Variable(String),
+    /// This file.
+    File(PathBuf),
+}
+
+/// A host and a port, compared exactly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    host: String,
+    port: u16,
+}
+
+impl Place {
+    /// Reads `host` or `host:port`; without a port it is that of https.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let apart = |c: char| matches!(c, '/' | '\\' | '@' | '?' | '#') || c.is_whitespace();
+        if text.contains(apart) {
+            return None;
+        }
+        Self::of(&Url::parse(&format!("https://{text}")).ok()?)
+    }
+
+    /// Where a URL leads.
+    fn of(url: &Url) -> Option<Self> {
+        Some(Self { host: url.host_str()?.to_owned(), port: url.port_or_known_default()? })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            443 => f.write_str(&self.host),
+            port => write!(f, "{}:{port}", self.host),
+        }
+    }
+}
+
+/// A credential, and where it may go.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    secret: SecretString,
+    places: Vec<Place>,
+    /// For servers of tests, whose ports nobody knows.
+    #[cfg(test)]
+    anywhere: bool,
+}
+
+impl Credential {
+    /// What is to be kept secret.
+    pub fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+
+    /// Whether it may go to this URL.
+    pub fn may_go(&self, url: &Url) -> bool {
+        #[cfg(test)]
+        if self.anywhere {
+            return true;
+        }
+        Place::of(url).is_some_and(|place| self.places.contains(&place))
+    }
+
+    fn new(secret: SecretString, places: Vec<Place>) -> Self {
+        Self {
+            secret,
+            places,
+            #[cfg(test)]
+            anywhere: false,
+        }
+    }
+
+    /// One that may go to these places, each `host` or `host:port`; what is none is left out.
+    pub fn to(secret: impl Into<SecretString>, places: &[&str]) -> Self {
+        let places = places.iter().filter_map(|place| Place::parse(place));
+        Self::new(secret.into(), places.collect())
+    }
+
+    /// One that may go anywhere.
+    #[cfg(test)]
+    pub(crate) fn anywhere(secret: &str) -> Self {
+        Self { anywhere: true, ..Self::to(secret, &[]) }
+    }
 }
 
 /// What tells one content of a credential from another, within this process only: the key of the
@@ -46,6 +164,9 @@ impl fmt::Debug for Fingerprint {
 /// Why a credential cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
+    /// The configuration does not list the name.
+    #[error("credential is not declared in the configuration")]
+    Undeclared,
     /// Nothing bears the name.
     #[error("credential is neither in the environment nor in the configuration")]
     Missing,
@@ -63,52 +184,157 @@ pub enum CredentialError {
     Expiry,
 }
 
+impl CredentialError {
+    /// The sentence about the credential of this name.
+    pub fn about(self, name: &str) -> String {
+        match self {
+            Self::Undeclared => format!(
+                "credential {name} is not declared: add the table [credentials.{name}] to the \
+                 sidecar's configuration file, or {name} to CAPI_CREDENTIALS"
+            ),
+            _ => format!("{self}: {name}"),
+        }
+    }
+}
+
+/// Whether a name can be that of a credential. Not of one of the sidecar's own settings, nor of the
+/// database's password.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let own = name.starts_with("CAPI_") || name.starts_with("PG");
+    !name.is_empty() && !own && name.bytes().all(plain)
+}
+
 impl Credentials {
-    /// The credential of this name.
-    pub fn resolve(&self, name: &str) -> Result<SecretString, CredentialError> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        // Whoever manages destinations names credential and endpoint. The sidecar's own settings
-        // and the database's password must not travel to such an endpoint.
-        let own = name.starts_with("CAPI_") || name.starts_with("PG");
-        if name.is_empty() || own || !name.bytes().all(plain) {
+    /// The credential of this name for destinations of this platform.
+    pub fn resolve(&self, name: &str, platform: &str) -> Result<Credential, CredentialError> {
+        let secret = self.secret(name)?;
+        let own = self.declared.get(name).and_then(|declared| declared.hosts.clone());
+        let places = own.unwrap_or_else(|| {
+            let vendor = platform::vendor_endpoints(platform).iter();
+            let vendor = vendor.filter_map(|url| Place::of(&Url::parse(url).ok()?));
+            vendor.chain(self.endpoints.iter().cloned()).collect()
+        });
+        Ok(Credential::new(secret, places))
+    }
+
+    /// Refuses to let a credential go to this endpoint; the sentence has the line to add.
+    pub fn check_endpoint(
+        &self,
+        name: &str,
+        credential: &Credential,
+        endpoint: &str,
+    ) -> Result<(), String> {
+        let url = Url::parse(endpoint).map_err(|_| "endpoint is no URL".to_owned())?;
+        if credential.may_go(&url) {
+            return Ok(());
+        }
+        let place = Place::of(&url).map(|place| place.to_string()).unwrap_or_default();
+        let has_hosts = self.declared.get(name).is_some_and(|declared| declared.hosts.is_some());
+        let line = match has_hosts {
+            true => format!("add it to the hosts of {name}"),
+            false => format!(
+                "add hosts = [\"{place}\"] to [credentials.{name}] in the sidecar's configuration \
+                 file, or {name}@{place} to CAPI_CREDENTIALS"
+            ),
+        };
+        Err(format!("credential {name} may not go to {place}: {line}"))
+    }
+
+    /// The URL that alerts are posted to. The configuration itself names it, and no destination can.
+    pub fn receiver(&self, name: &str) -> Result<SecretString, CredentialError> {
+        if !is_name(name) {
             return Err(CredentialError::Name);
         }
-        let token = self.find(name)?.ok_or(CredentialError::Missing)?;
-        let trimmed = token.expose_secret().trim();
-        // A key file is JSON, with spaces and lines.
-        let object = trimmed.starts_with('{') && trimmed.parse::<serde_json::Value>().is_ok();
-        let token = !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_graphic());
-        if !token && !object {
-            return Err(CredentialError::Value);
+        let declared = self.declared.get(name).cloned().unwrap_or_default();
+        usable(&self.find(name, &declared.source)?.ok_or(CredentialError::Missing)?)
+    }
+
+    /// A declared credential's content.
+    pub fn secret(&self, name: &str) -> Result<SecretString, CredentialError> {
+        if !is_name(name) {
+            return Err(CredentialError::Name);
         }
-        Ok(trimmed.into())
+        let found = match self.declared.get(name) {
+            Some(declared) => self.find(name, &declared.source)?.ok_or(CredentialError::Missing),
+            None => self.in_directory(name)?.ok_or(CredentialError::Undeclared),
+        };
+        usable(&found?)
     }
 
     /// When the credential of this name ends, as far as somebody has said so: a day or a time under
     /// the name with `_EXPIRES` behind it. A day counts from its beginning, UTC.
     pub fn expires(&self, name: &str) -> Result<Option<Timestamp>, CredentialError> {
-        let Some(text) = self.find(&format!("{name}{EXPIRES}"))? else { return Ok(None) };
+        let beside = format!("{name}{EXPIRES}");
+        if !is_name(&beside) {
+            return Ok(None);
+        }
+        let found = match (self.declared.get(name), self.declared.get(&beside)) {
+            (None, None) => self.in_directory(&beside)?,
+            (Some(Declared { expires: Some(expires), .. }), _) => Some(expires.clone()),
+            (_, Some(beside_it)) => self.find(&beside, &beside_it.source)?,
+            (Some(_), None) => self.find(&beside, &Source::Usual)?,
+        };
+        let Some(text) = found else { return Ok(None) };
         let text = text.expose_secret().trim();
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         Timestamp::parse(&full).map(Some).map_err(|_| CredentialError::Expiry)
     }
 
-    fn find(&self, name: &str) -> Result<Option<SecretString>, CredentialError> {
-        let found = (self.environment)(name).map(SecretString::from);
-        let found = found.or_else(|| self.table.get(name).cloned());
-        let (None, Some(directory)) = (&found, &self.directory) else { return Ok(found) };
-        match fs::read_to_string(directory.join(name)) {
-            Ok(text) => Ok(Some(text.into())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(_) => Err(CredentialError::Unreadable),
+    fn find(&self, name: &str, source: &Source) -> Result<Option<SecretString>, CredentialError> {
+        let variable = |name: &str| (self.environment)(name).map(SecretString::from);
+        match source {
+            Source::Usual => match variable(name) {
+                Some(found) => Ok(Some(found)),
+                None => self.in_directory(name),
+            },
+            Source::Value(value) => Ok(variable(name).or_else(|| Some(value.clone()))),
+            Source::Variable(other) => Ok(variable(other)),
+            Source::File(path) => read(path),
         }
     }
+
+    fn in_directory(&self, name: &str) -> Result<Option<SecretString>, CredentialError> {
+        self.directory.as_ref().map_or(Ok(None), |directory| read(&directory.join(name)))
+    }
+}
+
+/// It is read anew for each batch by whoever sends: what has no end, such as a pipe or a device, would
+/// hold up all of them.
+fn read(path: &Path) -> Result<Option<SecretString>, CredentialError> {
+    let of = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(None),
+        _ => Err(CredentialError::Unreadable),
+    };
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(CredentialError::Unreadable),
+        Err(error) => return of(error),
+    }
+    let mut text = String::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    match read {
+        Ok(_) if text.len() as u64 <= LONGEST => Ok(Some(text.into())),
+        Ok(_) => Err(CredentialError::Unreadable),
+        Err(error) => of(error),
+    }
+}
+
+/// A credential without blanks around it, if it is one.
+fn usable(token: &SecretString) -> Result<SecretString, CredentialError> {
+    let trimmed = token.expose_secret().trim();
+    // A key file is JSON, with spaces and lines.
+    let object = trimmed.starts_with('{') && trimmed.parse::<serde_json::Value>().is_ok();
+    let token = !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_graphic());
+    if token || object { Ok(trimmed.into()) } else { Err(CredentialError::Value) }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("names", &self.table.keys())
+            .field("names", &self.declared.keys())
+            .field("endpoints", &self.endpoints)
             .field("directory", &self.directory)
             .finish_non_exhaustive()
     }
@@ -125,12 +351,22 @@ mod tests {
                     Some(" from-environment ".into())
                 }
                 "BROKEN" => Some("two\nlines".into()),
+                "HOME" => Some("/root".into()),
                 _ => None,
             }
         }
-        let table =
-            ["META_TOKEN", "TABLE_TOKEN"].map(|name| (name.to_owned(), "from-table".into()));
-        Credentials { table: table.into(), directory, environment }
+        let of_value = |value: &str| Source::Value(value.into());
+        let declared = [
+            ("META_TOKEN", of_value("from-table")),
+            ("TABLE_TOKEN", of_value("from-table")),
+            ("BROKEN", Source::Usual),
+            ("OTHER", Source::Usual),
+        ];
+        let declare = |(name, source): (&str, Source)| {
+            (name.to_owned(), Declared { source, ..Declared::default() })
+        };
+        let declared = declared.map(declare).into();
+        Credentials { declared, endpoints: Vec::new(), directory, environment }
     }
 
     #[test]
@@ -140,7 +376,7 @@ mod tests {
         fs::create_dir_all(&directory).expect("a directory");
         fs::write(directory.join("FILE_TOKEN"), "from-file\n").expect("a file");
         let credentials = credentials(Some(directory.clone()));
-        let get = |name| credentials.resolve(name).map(|token| token.expose_secret().to_owned());
+        let get = |name| credentials.secret(name).map(|token| token.expose_secret().to_owned());
         assert_eq!(get("META_TOKEN").as_deref(), Ok("from-environment"));
         assert_eq!(get("TABLE_TOKEN").as_deref(), Ok("from-table"));
         assert_eq!(get("FILE_TOKEN").as_deref(), Ok("from-file"));
@@ -151,6 +387,30 @@ mod tests {
         assert_eq!(get("NO_KEY_FILE"), Err(CredentialError::Value));
         assert_eq!(get("OTHER"), Err(CredentialError::Missing));
         assert_eq!(get("BROKEN"), Err(CredentialError::Value));
+        assert_eq!(get("HOME"), Err(CredentialError::Undeclared), "whatever the environment has");
+        fs::remove_dir_all(directory).expect("removed");
+    }
+
+    #[test]
+    fn what_has_no_end_is_no_credential() {
+        let directory =
+            std::env::temp_dir().join(format!("capi-endless-credentials-{}", std::process::id()));
+        fs::create_dir_all(directory.join("FOLDER")).expect("a directory");
+        let place = |name: &str| directory.join(name);
+        std::os::unix::fs::symlink("/dev/zero", place("DEVICE")).expect("a link");
+        let pipe = std::process::Command::new("mkfifo").arg(place("PIPE")).status();
+        assert!(pipe.expect("mkfifo").success());
+        fs::write(place("LARGE"), "a".repeat(LONGEST as usize + 1)).expect("a file");
+        fs::write(place("REAL"), "a".repeat(LONGEST as usize)).expect("a file");
+        std::os::unix::fs::symlink(place("REAL"), place("LINK")).expect("a link");
+        let credentials = credentials(Some(directory.clone()));
+        for name in ["FOLDER", "DEVICE", "PIPE", "LARGE"] {
+            let secret = credentials.secret(name).map(|_| ());
+            assert_eq!(secret, Err(CredentialError::Unreadable), "{name}");
+            let expires = credentials.expires(name);
+            assert!(matches!(expires, Ok(None)), "{name}");
+        }
+        assert!(credentials.secret("LINK").is_ok(), "as Kubernetes has them");
         fs::remove_dir_all(directory).expect("removed");
     }
 
@@ -161,15 +421,20 @@ mod tests {
                 "A_TOKEN_EXPIRES" => "2027-03-31\n".into(),
                 "B_TOKEN_EXPIRES" => "2027-03-31T12:30:00+02:00".into(),
                 "C_TOKEN_EXPIRES" => "next spring".into(),
+                "D_TOKEN_EXPIRES" => "2027-03-31".into(),
                 _ => return None,
             })
         }
-        let credentials = Credentials { table: BTreeMap::new(), directory: None, environment };
+        let declared =
+            ["A_TOKEN", "B_TOKEN", "C_TOKEN"].map(|n| (n.to_owned(), Declared::default()));
+        let declared = declared.into();
+        let credentials =
+            Credentials { declared, endpoints: Vec::new(), directory: None, environment };
         let time = |text| Ok(Some(Timestamp::parse(text).expect("a time")));
         assert_eq!(credentials.expires("A_TOKEN"), time("2027-03-31T00:00:00Z"));
         assert_eq!(credentials.expires("B_TOKEN"), time("2027-03-31T10:30:00Z"));
         assert_eq!(credentials.expires("C_TOKEN"), Err(CredentialError::Expiry));
-        assert_eq!(credentials.expires("D_TOKEN"), Ok(None));
+        assert_eq!(credentials.expires("D_TOKEN"), Ok(None), "it is not declared");
     }
 
     #[test]
@@ -184,8 +449,48 @@ mod tests {
     #[test]
     fn a_credential_name_reaches_nothing_but_credentials() {
         for name in ["", "../shadow", "a/b", "CAPI_DATABASE_URL", "PGPASSWORD", "a b", "a.b"] {
-            let found = credentials(None).resolve(name).map(|_| ());
+            let found = credentials(None).secret(name).map(|_| ());
             assert_eq!(found, Err(CredentialError::Name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_compared_exactly() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        for (place, same, others) in [
+            (
+                "graph.facebook.com",
+                vec!["https://graph.facebook.com/v26.0/7", "https://GRAPH.facebook.com:443/"],
+                vec![
+                    "https://graph.facebook.com.evil.example/",
+                    "https://evil.example/graph.facebook.com",
+                    "https://graph.facebook.com@evil.example/",
+                    "https://a.graph.facebook.com/",
+                    "https://graph.facebook.com:8443/",
+                    "https://graph.facebook.com./",
+                ],
+            ),
+            (
+                "127.0.0.1:55190",
+                vec!["http://127.0.0.1:55190/x", "http://0x7f.1:55190/", "http://127.1:55190"],
+                vec!["http://127.0.0.1:55191/", "http://localhost:55190/", "http://127.0.0.1/"],
+            ),
+            ("[::1]:8080", vec!["http://[0:0:0:0:0:0:0:1]:8080/"], vec!["http://[::1]/"]),
+        ] {
+            let allowed = Place::parse(place).expect(place);
+            assert_eq!(allowed.to_string(), place);
+            for same in same {
+                assert_eq!(Place::of(&url(same)).as_ref(), Some(&allowed), "{same}");
+            }
+            for other in others {
+                assert_ne!(Place::of(&url(other)).as_ref(), Some(&allowed), "{other}");
+            }
+        }
+        for text in
+            ["", "a b", "a/b", "https://a", "u@a", "a:99999", "[::1].evil.example", "*.a.example"]
+        {
+            let place = Place::parse(text);
+            assert!(place.is_none_or(|place| place.host.contains('*')), "{text}");
         }
     }
 }

@@ -80,11 +80,18 @@ async fn platform() -> (String, Seen) {
     (format!("http://{address}"), seen)
 }
 
-fn refresh(address: &str) -> SecretString {
+fn any(secret: &str) -> config::Credential {
+    config::Credential::anywhere(secret)
+}
+
+fn refreshing(address: &str) -> String {
     json!({"client_id": "app", "client_secret": "s3cret+&", "refresh_token": "1//s3cret",
         "token_uri": format!("{address}/token")})
     .to_string()
-    .into()
+}
+
+fn refresh(address: &str) -> config::Credential {
+    any(&refreshing(address))
 }
 
 fn http() -> Http {
@@ -92,7 +99,11 @@ fn http() -> Http {
     Http::new(tls, Duration::from_secs(1), Duration::from_secs(5)).expect("a client")
 }
 
-async fn send(http: &Http, address: &str, credential: &SecretString) -> Result<u16, SendError> {
+async fn send(
+    http: &Http,
+    address: &str,
+    credential: &config::Credential,
+) -> Result<u16, SendError> {
     let request = Request::post(format!("{address}/events"), &json!({"n": 1}), vec![]);
     let slot = CredentialSlot::OAuth(&GRANT);
     http.send(request, slot, credential).await.map(|answer| answer.status)
@@ -183,11 +194,11 @@ async fn a_token_endpoint_that_refuses_differs_from_one_that_is_away() {
 #[tokio::test]
 async fn a_service_account_signs_what_it_asks_for() {
     let (address, seen) = platform().await;
-    let credential: SecretString = json!({"type": "service_account", "private_key_id": "key-1",
+    let credential = json!({"type": "service_account", "private_key_id": "key-1",
         "client_email": "sender@example.com", "private_key": KEY,
         "token_uri": format!("{address}/token")})
-    .to_string()
-    .into();
+    .to_string();
+    let credential = any(&credential);
     assert_eq!(check(&GRANT, &credential), Ok(()));
     assert_eq!(send(&http(), &address, &credential).await, Ok(200));
     let form = seen.forms.lock().expect("no panic").remove(0);
@@ -216,9 +227,9 @@ async fn a_service_account_signs_what_it_asks_for() {
 #[tokio::test]
 async fn an_access_token_of_ones_own_is_used_as_it_is() {
     let (address, seen) = platform().await;
-    assert_eq!(send(&http(), &address, &"own-5".into()).await, Ok(200));
+    assert_eq!(send(&http(), &address, &any("own-5")).await, Ok(200));
     seen.least.store(9, Ordering::SeqCst);
-    assert_eq!(send(&http(), &address, &"own-5".into()).await, Ok(401));
+    assert_eq!(send(&http(), &address, &any("own-5")).await, Ok(401));
     assert!(seen.forms.lock().expect("no panic").is_empty());
     assert_eq!(seen.events.load(Ordering::SeqCst), 2, "the same again would be refused again");
 }
@@ -226,7 +237,8 @@ async fn an_access_token_of_ones_own_is_used_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn tokens_of_credentials_that_were_replaced_are_forgotten() {
     let tokens = Tokens::default();
-    let [old, new]: [SecretString; 2] = [refresh("http://old"), refresh("http://new")];
+    let [old, new]: [SecretString; 2] =
+        ["http://old", "http://new"].map(|address| refreshing(address).into());
     let slot = Arc::downgrade(&tokens.slot(&GRANT, &old));
     tokio::time::advance(UNUSED / 2).await;
     tokens.slot(&GRANT, &new);
@@ -243,7 +255,7 @@ async fn tokens_of_credentials_that_were_replaced_are_forgotten() {
 fn credentials_that_are_none_are_named_without_their_text() {
     let no_accounts = Grant { scope: None, ..Grant { endpoint: GRANT.endpoint, scope: None } };
     let account = json!({"client_email": "s3cret@example.com", "private_key": KEY}).to_string();
-    assert_eq!(check(&no_accounts, &account.into()), Err(SendError::Credential));
+    assert_eq!(check(&no_accounts, &any(&account)), Err(SendError::Credential));
     for text in [
         "{",
         "{}",
@@ -251,12 +263,58 @@ fn credentials_that_are_none_are_named_without_their_text() {
         r#"{"client_id": "s3cret", "refresh_token": "s3cret"}"#,
         r#"{"client_id": 7}"#,
     ] {
-        let error = check(&GRANT, &text.into()).expect_err(text);
+        let error = check(&GRANT, &any(text)).expect_err(text);
         assert_eq!(error, SendError::Credential, "{text}");
         assert!(!format!("{error} {error:?}").contains("s3cret"));
     }
     let in_clear = json!({"client_email": "a@example.com", "private_key": KEY,
         "token_uri": "http://tokens.example.com/"})
     .to_string();
-    assert_eq!(check(&GRANT, &in_clear.into()), Err(SendError::InClear));
+    assert_eq!(check(&GRANT, &any(&in_clear)), Err(SendError::InClear));
+}
+
+#[tokio::test]
+async fn a_refresh_token_goes_to_no_endpoint_but_the_vendors_and_listed_ones() {
+    let (address, seen) = platform().await;
+    let place = address.trim_start_matches("http://");
+    let elsewhere = config::Credential::to(refreshing(&address), &["tokens.example.com"]);
+    assert_eq!(check(&GRANT, &elsewhere), Err(SendError::NotAllowed));
+    let tokens = Tokens::default();
+    let http = reqwest_client();
+    let got = tokens.get(&http, &GRANT, &elsewhere, None).await;
+    assert_eq!(got.err(), Some(SendError::NotAllowed));
+    assert!(seen.forms.lock().expect("no panic").is_empty());
+    let listed = config::Credential::to(refreshing(&address), &[place]);
+    assert_eq!(check(&GRANT, &listed), Ok(()));
+    let vendors = json!({"client_id": "a", "client_secret": "b", "refresh_token": "c"}).to_string();
+    assert_eq!(check(&GRANT, &config::Credential::to(vendors, &[])), Ok(()));
+}
+
+#[expect(clippy::disallowed_methods, reason = "no request leaves")]
+fn reqwest_client() -> Client {
+    let tls = crate::tls::client(None).expect("TLS");
+    Client::builder().tls_backend_preconfigured(tls).build().expect("a client")
+}
+
+#[test]
+fn no_word_of_a_token_endpoint_breaks_the_clock() {
+    for (said, seconds) in [
+        ("3600", 3_600),
+        ("3599.9", 3_599),
+        ("\"3600\"", 3_600),
+        ("18446744073709551615", LONGEST_LIFE),
+        ("1e300", LONGEST_LIFE),
+        ("\"1e20\"", LONGEST_LIFE),
+        ("\"inf\"", LONGEST_LIFE),
+        ("-1", 0),
+        ("-1e300", 0),
+        ("\"NaN\"", UNSAID_LIFE),
+        ("\"soon\"", UNSAID_LIFE),
+        ("null", UNSAID_LIFE),
+        ("[3600]", UNSAID_LIFE),
+    ] {
+        let said: Value = serde_json::from_str(said).expect(said);
+        assert_eq!(life(Some(&said)), seconds, "{said}");
+    }
+    assert_eq!(life(None), UNSAID_LIFE);
 }

@@ -1,7 +1,7 @@
 //! The calls of `capi audience sync`. What comes back are digests, never clear text.
 
-use capi_core::destination::audience::{Change, Member};
 use capi_core::money::Amount;
+use capi_core::platform::audience::{Change, Member};
 use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;

@@ -65,7 +65,7 @@ impl Session {
     ) -> Result<bool, QueueError> {
         const CALL: &str = "capi.unblock";
         let rows = self
-            .rows(
+            .soon(
                 CALL,
                 "select capi.unblock($1, $2, $3)",
                 &[(&destination, Type::INT4), (&version, Type::INT4), (&reason, Type::TEXT)],

@@ -90,6 +90,27 @@ fn a_keeper_that_dies_and_comes_back() {
 }
 
 #[test]
+fn a_sidecar_whose_statements_fail() {
+    let rules =
+        Rules { writers: 2, sidecars: 1, all_ends: true, failures: true, ..Rules::default() };
+    keeps_its_promises(rules);
+}
+
+#[test]
+fn locks_that_go_with_a_failed_statement_are_found_out() {
+    let rules = Rules {
+        writers: 1,
+        sidecars: 1,
+        failures: true,
+        flaw: Some(Flaw::FailureReleases),
+        ..Rules::default()
+    };
+    let way = forgotten(rules).expect("a way to a forgotten event");
+    assert!(way.contains(&"sidecar: a statement fails"), "{way:?}");
+    assert_eq!(forgotten(Rules { flaw: None, ..rules }), None);
+}
+
+#[test]
 fn two_sidecars_of_which_one_keeps_the_bell() {
     let rules = Rules { writers: 2, sidecars: 2, all_ends: true, ..Rules::default() };
     keeps_its_promises(rules);

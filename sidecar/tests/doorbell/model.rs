@@ -162,6 +162,8 @@ pub(super) struct Rules {
     pub(super) all_ends: bool,
     /// The first sidecar may die at any moment and come back.
     pub(super) deaths: bool,
+    /// A statement of a sleeping sidecar may fail, and its session lives on.
+    pub(super) failures: bool,
     pub(super) flaw: Option<Flaw>,
 }
 
@@ -184,6 +186,8 @@ pub(super) enum Flaw {
     ForgetsRings,
     /// The sidecar hears the bell and takes no look.
     SleepsOnAfterRing,
+    /// A failed statement takes the locks of its session along, as it does those of the default method.
+    FailureReleases,
 }
 
 /// What may happen next.
@@ -474,6 +478,17 @@ impl State {
                 sidecar.at = Life::Awake;
             }),
         }
+        let rests =
+            matches!(self.sidecars[n].at, Life::DrainsOnceMore | Life::LiesDown | Life::Asleep);
+        if rests && rules.failures {
+            go("sidecar: a statement fails", &|next, sidecar| {
+                if flaw(Flaw::FailureReleases) {
+                    next.locks.iter_mut().for_each(|lock| lock.release(who));
+                }
+                // It looks again; that it is armed, it believes as before.
+                sidecar.at = Life::DrainsOnceMore;
+            });
+        }
         if alive && rules.deaths && n == 0 {
             go("sidecar: die", &|_, sidecar| sidecar.at = Life::Dies);
         }
@@ -510,7 +525,7 @@ impl State {
     /// Everything has happened that will, but for the safety poll.
     pub(super) fn is_quiet(&self, rules: &Rules) -> bool {
         let mut steps = Vec::new();
-        self.steps(&Rules { deaths: false, ..*rules }, false, &mut steps);
+        self.steps(&Rules { deaths: false, failures: false, ..*rules }, false, &mut steps);
         steps.is_empty()
     }
 
@@ -535,7 +550,7 @@ impl State {
 
     /// One safety poll of every sidecar, and what it leads to without anybody else.
     pub(super) fn after_one_safety_poll(&self, rules: &Rules) -> Self {
-        let alone = Rules { deaths: false, ..*rules };
+        let alone = Rules { deaths: false, failures: false, ..*rules };
         let mut state = *self;
         let mut steps = Vec::new();
         for n in 0..rules.sidecars {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Order, Orders, Then, When, hold};
+use super::orders::{Order, Orders, Then, When, hold};
 
 /// A tap before a platform. Dropping it closes the port and all of its connections.
 pub struct HttpTap {
@@ -19,7 +19,9 @@ impl HttpTap {
     /// Opens one before this endpoint.
     pub async fn open(platform: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let address = listener.local_addr().expect("an address");
+        crate::platform::allow(address);
+        let endpoint = format!("http://{address}");
         let orders = Orders::default();
         let server = serve(listener, platform, &orders);
         Self { endpoint, orders, server }

@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Order, Orders, Then, When, hold};
+use super::orders::{Order, Orders, Then, When, hold};
 use crate::cluster::Cluster;
 use crate::database::Database;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::{TRACE, Tally};
+use super::shared::{TRACE, Tally};
 use crate::chance::Chance;
 use crate::database::Database;
 use crate::patience::eventually;
@@ -56,7 +56,7 @@ pub async fn trouble(platform: &Platform) {
     platform.fault(json!({"kind": "late", "ms": 100, "probability": 0.3})).await;
 }
 
-/// Sends the rest without trouble, and gives everything that is wrong and the number of doubles.
+/// Sends the rest without trouble, and gives everything that is wrong and the number of duplicates.
 pub async fn balance(database: &Database, platform: &Platform) -> (Vec<String>, usize) {
     platform.heal().await;
     let sidecar = Sidecar::start(database);

@@ -1,7 +1,7 @@
 //! The torture: random transactions of many sessions on tables of every kind, a sidecar that is killed
 //! again and again, random kills of sessions and server, and the books afterwards.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,36 +12,16 @@ use crate::patience::eventually;
 
 pub mod delivery;
 mod session;
+mod shared;
+
+use shared::Shared;
+pub use shared::{TRACE, Tally};
 
 /// Tables, views, triggers and books.
 const SCHEMA: &str = include_str!("schema.sql");
 
-/// What every mail address in the torture holds and nothing else does.
-pub const TRACE: &str = "qxtorture";
-
 /// Sessions at work at the same time.
 const WORKERS: u64 = 8;
-
-/// How often each kind of thing happened.
-#[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<Mutex<BTreeMap<String, u64>>>);
-
-impl Tally {
-    /// One more.
-    pub fn add(&self, kind: &str) {
-        *self.0.lock().expect("no panic").entry(kind.to_owned()).or_default() += 1;
-    }
-
-    /// How many.
-    pub fn of(&self, kind: &str) -> u64 {
-        self.0.lock().expect("no panic").get(kind).copied().unwrap_or_default()
-    }
-
-    /// All of them, as `kind count`.
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().expect("no panic").iter().map(|(k, n)| format!("{k} {n}")).collect()
-    }
-}
 
 /// What is done to the sessions and the server meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,17 +30,6 @@ pub enum Violence {
     None,
     /// Cancels, terminations, backends and the whole server killed.
     Kills,
-}
-
-/// State that the workers share.
-#[derive(Debug)]
-struct Shared {
-    open: AtomicBool,
-    /// Numbers that each worker has used for keys.
-    numbers: Vec<AtomicU64>,
-    /// Numbers whose rows were committed last.
-    recent: Mutex<VecDeque<u64>>,
-    tally: Tally,
 }
 
 /// Makes the tables and tracks them, with the platform at this address.
@@ -238,13 +207,14 @@ pub async fn balance(database: &Database) -> Vec<String> {
 }
 
 /// What must be empty, and the question.
-const BOOKS: [(&str, &str); 10] = [
+const BOOKS: [(&str, &str); 11] = [
     // A row that was gone before the sweep and whose capture had failed is on record as that.
     ("no event", "select source || ' ' || key from torture.missing m
         where not (on_record and exists (select from torture.gone g where (g.source, g.key) = (m.source, m.key)))"),
     ("an event of nothing", "select f.source || ' ' || f.key || ' ' || f.event_id from torture.found f
         where not exists (select from torture.expected e
             where (e.source, e.key, e.event_id) = (f.source, f.key, f.event_id))"),
+    ("expected twice", "select source || ' ' || key from torture.expected group by source, key having count(*) > 1"),
     ("two events", "select source || ' ' || key from torture.found group by source, key having count(*) > 1"),
     ("wrong money", "select f.source || ' ' || f.key || ' ' || f.value || ' for ' || e.value
         from torture.found f join torture.expected e using (source, key)

@@ -93,10 +93,12 @@ union all
 select 'torture.family', id::text, event_id, value, currency, consent, 0 from torture.family_conversions
 union all
 select 'torture.words', word, event_id, value, currency, consent, 0 from torture.word_conversions;
+-- One event a key: a row that left and came back under its key is the same conversion.
 create view torture.expected as
 select source, key, event_id, value, currency from torture.conversions where consent is not null
 union all
-select source, key, event_id, value, currency from torture.gone;
+select source, key, event_id, value, currency from torture.gone g
+where not exists (select from torture.conversions c where (c.source, c.key) = (g.source, g.key) and c.consent is not null);
 grant usage on schema torture to app;
 grant select, insert, update, delete on all tables in schema torture to app;
 reset role;

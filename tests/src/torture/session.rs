@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Shared, TRACE};
+use super::shared::{Shared, TRACE};
 use crate::chance::Chance;
 use crate::cluster::Cluster;
 use crate::database::{Refusal, Session, Trouble, quoted};

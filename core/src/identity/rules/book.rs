@@ -1,6 +1,8 @@
 //! The rules themselves, in the order of `docs/identifiers.md`.
 
-use super::{DropReason, Example, Form, Rule, Source};
+use super::rule::{Example, Rule, Source};
+use crate::identity::form::Form;
+use crate::identity::reason::DropReason;
 
 const META: Source = Source {
     title: "Meta: customer information parameters",
