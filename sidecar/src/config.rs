@@ -360,7 +360,7 @@ impl Settings {
     fn alerts(&mut self) -> Result<Alerts, ConfigError> {
         Ok(Alerts {
             look_every: Duration::from_secs(self.whole("look_every", 60, 1..=3_600)?),
-            webhook: self.text("alert_webhook")?,
+            webhook: self.receiver()?,
             format: match self.text("alert_format")?.as_deref() {
                 None | Some("slack") => AlertFormat::Slack,
                 Some("json") => AlertFormat::Json,
@@ -369,6 +369,17 @@ impl Settings {
             backlog: Duration::from_secs(60 * self.whole("alert_backlog", 15, 1..=10_080)?),
             refused_percent: self.whole("alert_refused", 10, 1..=100)?,
         })
+    }
+
+    /// The name is logged: a URL in its place is a secret.
+    fn receiver(&mut self) -> Result<Option<String>, ConfigError> {
+        const KEY: &str = "alert_webhook";
+        let name = self.text(KEY)?;
+        if name.as_deref().is_some_and(|name| !is_name(name)) {
+            let rule = "must be the name of the credential that holds the URL, not the URL itself";
+            return Err(broken(KEY, rule));
+        }
+        Ok(name)
     }
 
     fn rates(&mut self) -> Result<BTreeMap<String, Rate>, ConfigError> {
@@ -626,6 +637,7 @@ mod tests {
             ("listen = 's3cret'", "setting listen"),
             ("listen = 9187", "setting listen"),
             ("alert_format = 's3cret'", "setting alert_format"),
+            ("alert_webhook = 'https://hooks.example.com/s3cret'", "setting alert_webhook"),
             ("alert_refused = 101", "setting alert_refused"),
             ("x = 's3cret", "config file is not TOML near line 2"),
             ("database_url = 's3cret'", "config file is not TOML near line 2"),

@@ -13,6 +13,8 @@ pub struct Handshake {
     pub layout: String,
     /// Name of this installation.
     pub instance: String,
+    /// What tells it from every other one, of the same name or not; a copy has the same.
+    pub installation: String,
     /// Whether this database may send. A restored or cloned copy may not.
     pub adopted: bool,
     /// The server's version as a number.
@@ -72,6 +74,15 @@ pub enum Misfit {
         /// Name in the configuration.
         configured: String,
     },
+    /// The way to the database leads to another one than before.
+    #[error(
+        "the database is another installation of pg_capi, {found:?}, than the one this sidecar began \
+         with: correct `database_url`, or start the sidecar again if this one is meant"
+    )]
+    OtherInstallation {
+        /// Name in the database.
+        found: String,
+    },
 }
 
 impl Handshake {
@@ -89,6 +100,14 @@ impl Handshake {
             std::cmp::Ordering::Equal => Ok(()),
             std::cmp::Ordering::Less => Err(Misfit::OldExtension { sidecar, extension }),
             std::cmp::Ordering::Greater => Err(Misfit::OldSidecar { sidecar, extension }),
+        }
+    }
+
+    /// Checks that it is the installation of before, if there was one.
+    pub fn check_same(&self, before: &str) -> Result<(), Misfit> {
+        match before == self.installation {
+            true => Ok(()),
+            false => Err(Misfit::OtherInstallation { found: self.instance.clone() }),
         }
     }
 
@@ -119,6 +138,7 @@ mod tests {
             library: library.into(),
             layout: layout.into(),
             instance: "shop".into(),
+            installation: "5a".into(),
             adopted: true,
             server_version_num: 150_018,
         }

@@ -21,8 +21,9 @@ use error::is_safe;
 
 pub(crate) mod error;
 
-/// Most bytes of an answer that are read. Platforms answer in hundreds.
-const ANSWER_LIMIT: usize = 64 * 1024;
+/// Most bytes of an answer that are read. Most have hundreds; one that refuses each event of a full batch
+/// has a megabyte, and what is cut off cannot be read at all.
+const ANSWER_LIMIT: usize = 2 * 1024 * 1024;
 
 /// The header that says when to come back: in seconds, or as a date.
 const RETRY_AFTER: &str = "retry-after";
@@ -479,6 +480,18 @@ mod tests {
             let after = answer.expect("an answer").retry_after();
             assert_eq!(after, Some(Duration::from_secs(seconds)), "{value}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_longest_answer_of_a_platform_is_read_to_its_end() {
+        // Google Ads describes each refused one of 2,000 conversions in some 700 bytes.
+        let body = "x".repeat(2_000 * 700);
+        let (url, _task) = server(ok(&body)).await;
+        let tls = crate::tls::client(None).expect("TLS");
+        let patient = Duration::from_secs(20);
+        let http = Http::new(tls, patient, patient).expect("a client");
+        let answer = http.send(request(url), CredentialSlot::Bearer, &token()).await;
+        assert_eq!(answer.expect("an answer").body.len(), body.len());
     }
 
     #[tokio::test]

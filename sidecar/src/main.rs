@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return cli::report(&error.into()),
     };
-    match runtime.block_on(cli::dispatch(cli)) {
+    let result = runtime.block_on(cli::dispatch(cli));
+    cli::end(runtime);
+    match result {
         Ok(code) => code,
         Err(error) => cli::report(&error),
     }

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use crate::config::Database;
-use crate::handshake::Handshake;
+use crate::handshake::{Handshake, Misfit};
 use crate::recording::{Accepted, Recording};
 use crate::retry::Health;
 use crate::tls::{self, TlsError};
@@ -291,6 +291,8 @@ pub struct Inspection {
 #[derive(Clone)]
 pub struct Queue {
     pool: Pool,
+    /// Whose destinations the workers know, once that is known.
+    installation: Arc<OnceLock<String>>,
 }
 
 /// One connection of its own: for the bell, which belongs to a session, and for short commands.
@@ -353,7 +355,7 @@ impl Queue {
             }))
             .build()
             .map_err(|error| QueueError::Unreachable(Box::new(error)))?;
-        Ok(Self { pool })
+        Ok(Self { pool, installation: Arc::default() })
     }
 
     async fn rows(
@@ -377,19 +379,28 @@ impl Queue {
         .await
     }
 
-    /// Claims the next batch of a destination.
+    /// Takes note of which installation this is about, or checks that it is that of before.
+    pub fn is_about(&self, handshake: &Handshake) -> Result<(), Misfit> {
+        handshake.check_same(self.installation.get_or_init(|| handshake.installation.clone()))
+    }
+
+    /// Claims the next batch of a destination whose settings are of this version.
     pub async fn claim(
         &self,
         destination: i32,
+        version: i32,
         worker: &str,
         lease: Duration,
         batch_limit: i32,
     ) -> Result<Option<Claim>, QueueError> {
         const CALL: &str = "capi.claim";
         const SQL: &str = "select batch, token, attempt, tries, events, ticket, polls, \
-            accepted_seconds from capi.claim($1, $2, make_interval(secs => $3), $4)";
+            accepted_seconds from capi.claim($1, $2, make_interval(secs => $3), $4, $5, $6)";
         let seconds = lease.as_secs_f64();
-        let rows = self.rows(CALL, SQL, &[&destination, &worker, &seconds, &batch_limit]).await?;
+        let installation = self.installation.get();
+        let arguments: [&(dyn ToSql + Sync); 6] =
+            [&destination, &worker, &seconds, &batch_limit, &version, &installation];
+        let rows = self.rows(CALL, SQL, &arguments).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let tries: i32 = column(row, CALL, "tries")?;
         let ticket: Option<String> = column(row, CALL, "ticket")?;

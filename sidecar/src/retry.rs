@@ -119,6 +119,12 @@ impl Pace {
         Self { bucket, ..Self::default() }
     }
 
+    /// Goes on at another rate; what was sent so far still counts.
+    pub fn set_rate(&mut self, rate: Option<Rate>) {
+        let full_at = self.bucket.as_ref().and_then(|bucket| bucket.full_at);
+        self.bucket = rate.map(|rate| Bucket { rate, full_at });
+    }
+
     /// Whether the bucket has a token.
     pub fn has_token(&self, now: Instant) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket.opens_at(now) <= now)
@@ -224,6 +230,18 @@ mod tests {
         let mut endless = Pace::default();
         endless.take_token(now);
         assert!(endless.has_token(now));
+    }
+
+    #[test]
+    fn another_rate_does_not_fill_the_bucket() {
+        let now = Instant::now();
+        let mut pace = Pace::new(Rate::per_minute(60));
+        pace.take_token(now);
+        assert!(!pace.has_token(now));
+        pace.set_rate(Rate::per_minute(60));
+        assert!(!pace.has_token(now));
+        pace.set_rate(None);
+        assert!(pace.has_token(now));
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use capi_core::destination::{self, Decision, Destination, Verdict};
 use capi_core::event::{ActionSource, Event, Facts, Identity};
 use capi_core::time::Timestamp;
 use secrecy::SecretString;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::config::{Config, Credential, CredentialError, Fingerprint};
@@ -19,7 +19,7 @@ use crate::http::{ClientError, Http};
 use crate::metrics::{Meter, Metrics};
 use crate::queue::{Claim, ClaimedEvent, ClaimedEvents, Queue, QueueError};
 use crate::recording::{Accepted, BatchResult, Receipt, Recording, Status, Step};
-use crate::retry::{Health, Pace, Rate, backoff};
+use crate::retry::{Health, Pace, backoff};
 use crate::tls::{self, TlsError};
 use crate::vitals::Vitals;
 
@@ -233,8 +233,12 @@ pub struct Worker {
     pub platform: Box<dyn Destination>,
     /// How the doorbell reaches it.
     pub signal: WorkSignal,
-    /// What it may send at most.
-    pub rate: Option<Rate>,
+    /// The version of the destination that its settings are of.
+    pub version: i32,
+    /// How fast it may send; the next worker of the destination goes on with it.
+    pub pace: Arc<Mutex<Pace>>,
+    /// One worker of a destination sends at a time.
+    pub seat: Arc<tokio::sync::Mutex<()>>,
     /// What it counts.
     pub meter: Meter,
     /// Once nothing more may be claimed.
@@ -264,7 +268,7 @@ impl Worker {
         let this = Arc::new(self);
         let mut stop = this.stop.clone();
         let mut batches: JoinSet<BatchEnd> = JoinSet::new();
-        let mut pace = Pace::new(this.rate);
+        let _seat = this.seated(&mut stop).await;
         let mut work = true;
         let mut ending = false;
         // Batches in a row that could not be sent for what is here, not at the platform.
@@ -273,22 +277,23 @@ impl Worker {
         loop {
             ending |= stop.has_come();
             let now = Instant::now();
-            let slots = pace.slots(this.context.config.delivery.concurrency, now);
-            while work && !ending && batches.len() < slots && pace.has_token(Instant::now()) {
+            let slots = this.pace().slots(this.context.config.delivery.concurrency, now);
+            while work && !ending && batches.len() < slots && this.pace().has_token(Instant::now())
+            {
                 if this.signal.activity() != Activity::Busy {
                     this.signal.set(Activity::Asking);
                 }
                 match this.claim().await {
                     Some((claim, lease_ends)) => {
                         this.signal.set(Activity::Busy);
-                        pace.take_token(Instant::now());
+                        this.pace().take_token(Instant::now());
                         batches.spawn(this.clone().deliver(claim, lease_ends));
                     }
                     None => work = false,
                 }
                 ending |= stop.has_come();
             }
-            let opens = pace.opens_at(now);
+            let opens = this.pace().opens_at(now);
             let activity = match (work, opens) {
                 (_, Some(_)) => Activity::Closed,
                 (true, None) => Activity::Busy,
@@ -306,7 +311,8 @@ impl Worker {
                 Some(ended) = batches.join_next() => match ended {
                     Ok(BatchEnd::Recorded { health, blocked, more }) => {
                         dropped = 0;
-                        if pace.note(health, Instant::now(), draw()) {
+                        let is_back = this.pace().note(health, Instant::now(), draw());
+                        if is_back {
                             this.hasten().await;
                         }
                         ending |= blocked;
@@ -315,13 +321,13 @@ impl Worker {
                     Ok(BatchEnd::Dropped) => {
                         // It is due at once, and would be dropped again at once.
                         let pause = backoff(dropped, None, 1.0).min(LONGEST_DATABASE_PAUSE);
-                        pace.note(Health::Hold(pause), Instant::now(), draw());
+                        this.pace().note(Health::Hold(pause), Instant::now(), draw());
                         dropped += 1;
                     }
                     Ok(BatchEnd::Unsendable) => ending = true,
                     Err(_) => {
                         error!(destination = this.name, "a batch was dropped by a panic; its lease will end");
-                        pace.note(Health::Bad, Instant::now(), draw());
+                        this.pace().note(Health::Bad, Instant::now(), draw());
                     }
                 },
                 () = until(opens), if opens.is_some() && !ending => work = true,
@@ -332,6 +338,22 @@ impl Worker {
         this.context.nudge.notify_one();
     }
 
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the requests of the worker before have ended: two at once would send twice as much as
+    /// the settings allow. What it still records, however long that takes, holds nobody up.
+    async fn seated(&self, stop: &mut Stop) -> Option<OwnedMutexGuard<()>> {
+        // Nobody need tell it of work: it looks by itself.
+        self.signal.set(Activity::Closed);
+        let longest = self.context.config.delivery.request_timeout + PARTING;
+        tokio::select! {
+            seat = timeout(longest, self.seat.clone().lock_owned()) => seat.ok(),
+            () = stop.came() => None,
+        }
+    }
+
     /// Claims one batch; waits out a lost database. Says, on the safe side, when the lease ends.
     async fn claim(&self) -> Option<(Claim, Instant)> {
         let Context { queue, config, claimed, .. } = &self.context;
@@ -340,7 +362,8 @@ impl Worker {
         loop {
             let lease_ends = Instant::now() + config.delivery.lease;
             let mut stop = self.stop.clone();
-            let claiming = queue.claim(self.id, &config.worker, config.delivery.lease, limit);
+            let (id, version) = (self.id, self.version);
+            let claiming = queue.claim(id, version, &config.worker, config.delivery.lease, limit);
             let claiming = tokio::select! {
                 claiming = claiming => claiming,
                 // What it may have claimed goes again when the lease ends.

@@ -2,11 +2,13 @@
 //! destinations wait for another credential.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use capi_core::destination;
 use capi_core::platform;
 use capi_core::time::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,7 +19,7 @@ use crate::config::{Credential, Credentials, Fingerprint};
 use crate::http::{self, SendError};
 use crate::metrics::Meter;
 use crate::queue::{DestinationRow, Polled};
-use crate::retry::Rate;
+use crate::retry::{Pace, Rate};
 use crate::vitals::DestinationCounts;
 use crate::worker::{Activity, Context, Stop, UsedCredential, WorkSignal, Worker, now};
 
@@ -42,8 +44,8 @@ pub struct Workers {
     blocked: HashMap<i32, Blocked>,
     /// Destinations that are blocked, whatever for.
     blocked_count: usize,
-    /// What was last sent with, by destination; outlives its worker.
-    used: HashMap<i32, UsedCredential>,
+    /// What outlives the worker of a destination.
+    kept: HashMap<i32, Kept>,
     /// The list of destinations is to be read again, whatever the poll shows.
     stale: bool,
     last_credential_look: Instant,
@@ -51,6 +53,26 @@ pub struct Workers {
     skipped: HashMap<i32, Skipped>,
     workers: JoinSet<()>,
     last_look: Instant,
+}
+
+/// What a destination's next worker learns from the one before.
+#[derive(Default)]
+struct Kept {
+    /// What was last sent with.
+    used: UsedCredential,
+    /// Whose pace it is; none when it begins anew.
+    account: Option<Account>,
+    pace: Arc<Mutex<Pace>>,
+    /// Held while requests may be in flight.
+    seat: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Whom a platform means when it asks for a pause.
+#[derive(PartialEq, Eq)]
+struct Account {
+    platform: String,
+    settings: Value,
+    credential: Fingerprint,
 }
 
 struct Running {
@@ -149,7 +171,7 @@ impl Workers {
             running: HashMap::new(),
             blocked: HashMap::new(),
             blocked_count: 0,
-            used: HashMap::new(),
+            kept: HashMap::new(),
             stale: true,
             last_credential_look: Instant::now(),
             skipped: HashMap::new(),
@@ -198,6 +220,10 @@ impl Workers {
             .collect();
         self.keep(|id, version| active.get(&id).is_some_and(|row| row.version == version));
         self.skipped.retain(|id, _| active.contains_key(id));
+        // Whoever resumes a destination wants it sent to now.
+        for (_, kept) in self.kept.iter_mut().filter(|(id, _)| !active.contains_key(id)) {
+            kept.account = None;
+        }
         for (id, row) in active {
             if !self.running.contains_key(&id) {
                 self.start(row);
@@ -218,7 +244,7 @@ impl Workers {
                 continue;
             }
             let known = self.blocked.remove(&id).filter(|known| known.version == version);
-            let used = || self.used.get(&id).and_then(UsedCredential::get);
+            let used = || self.kept.get(&id).and_then(|kept| kept.used.get());
             let failed = known.map_or_else(used, |known| known.failed);
             let (name, credential) = (row.name.clone(), row.credential.clone());
             blocked.insert(id, Blocked { destination: id, version, name, credential, failed });
@@ -277,12 +303,25 @@ impl Workers {
         }
         self.skipped.remove(&id);
         let (stop, stopped) = watch::channel(false);
-        let used = self.used.entry(id).or_default().clone();
-        used.set(credential.secret());
-        let signal = WorkSignal::new(used);
         let of_platform = platform.requests_per_minute().and_then(|n| Rate::per_minute(n.into()));
+        let rate = self.context.config.rate(&row.name).or(of_platform);
+        let kept = self.kept.entry(id).or_default();
+        kept.used.set(credential.secret());
+        let account = Some(Account {
+            platform: row.platform.clone(),
+            settings: row.settings.clone(),
+            credential: Fingerprint::of(credential.secret()),
+        });
+        if kept.account != account {
+            kept.account = account;
+            kept.pace = Arc::default();
+        }
+        kept.pace.lock().unwrap_or_else(PoisonError::into_inner).set_rate(rate);
+        let signal = WorkSignal::new(kept.used.clone());
         let worker = Worker {
-            rate: self.context.config.rate(&row.name).or(of_platform),
+            pace: kept.pace.clone(),
+            seat: kept.seat.clone(),
+            version,
             meter: Meter::new(&self.context.metrics, &row.name, &row.platform),
             context: self.context.clone(),
             id,

@@ -39,6 +39,7 @@ mod platform_faults;
 mod platforms;
 mod pooler;
 mod privacy;
+mod reloads;
 mod replay;
 mod retention;
 mod rights;

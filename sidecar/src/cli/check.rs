@@ -488,6 +488,7 @@ mod tests {
             library: VERSION.into(),
             layout: VERSION.into(),
             instance: "shop".into(),
+            installation: "5a".into(),
             adopted: false,
             server_version_num: 150_018,
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{Config, ConfigError, Log, SETTINGS, variable_of};
 use crate::handshake::Misfit;
@@ -123,6 +124,12 @@ fn started(file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// Ends the process's runtime without waiting for what cannot be stopped: the lookup of a host name runs
+/// in a thread of the system's library, which gives up when it likes.
+pub fn end(runtime: Runtime) {
+    runtime.shutdown_background();
+}
+
 /// Prints an error with its causes once and chooses the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     use std::io::Write as _;
@@ -136,4 +143,23 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         () if of_database => 3,
         () => 4,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_lookup_that_hangs_does_not_hold_the_process() {
+        let runtime = Runtime::new().expect("a runtime");
+        let (release, hangs) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || hangs.recv_timeout(Duration::from_secs(60)));
+        let began = Instant::now();
+        end(runtime);
+        assert!(began.elapsed() < Duration::from_secs(30), "it waited");
+        drop(release);
+    }
 }

@@ -248,6 +248,7 @@ impl Daemon {
         };
         handshake.check_versions(VERSION)?;
         handshake.check_instance(config.instance.as_deref())?;
+        context.queue.is_about(&handshake)?;
         *served = true;
         info!(
             instance = handshake.instance,

@@ -2,7 +2,9 @@ create or replace function capi.claim(
     p_destination integer,
     p_worker text,
     p_lease interval,
-    p_batch_limit integer
+    p_batch_limit integer,
+    p_version integer default null, -- of the destination whose settings the caller sends with
+    p_installation text default null -- as capi.handshake() tells it
 ) returns table (
     batch bigint,
     token uuid,
@@ -43,8 +45,15 @@ begin
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'local', true);
     end if;
+    -- A name or an address may lead elsewhere since the caller read its settings.
+    if p_installation <> capi._installation_id() then
+        raise exception 'this is another installation of pg_capi than the one whose destinations you know'
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Restart the sidecar if this database is the one to send from now on.';
+    end if;
     if not capi._may_send() or not exists (
-        select from capi.destination d where d.destination = p_destination and d.state = 'active'
+        select from capi.destination d
+        where d.destination = p_destination and d.state = 'active' and d.version = coalesce(p_version, d.version)
     ) then
         return;
     end if;
@@ -148,5 +157,5 @@ begin
 end
 $$;
 
-comment on function capi.claim is 'For the sidecar: leases a due batch, else carves the next one from the outbox, and opens an attempt. No row when there is nothing to send.';
+comment on function capi.claim is 'For the sidecar: leases a due batch, else carves the next one from the outbox, and opens an attempt. No row when there is nothing to send, or when the destination has another version than the caller knows.';
 grant execute on function capi.claim to capi_sidecar;

@@ -9,10 +9,11 @@ as $$
         'library', capi.library_version(),
         'layout', i.layout,
         'instance', i.instance,
+        'installation', capi._installation_id(),
         'adopted', capi._may_send(),
         'server_version_num', current_setting('server_version_num')::integer,
         'may', jsonb_build_object(
-            'claim', has_function_privilege(session_user, 'capi.claim(integer, text, interval, integer)', 'execute'),
+            'claim', has_function_privilege(session_user, 'capi.claim(integer, text, interval, integer, integer, text)', 'execute'),
             'adopt', has_function_privilege(session_user, 'capi.adopt()', 'execute'),
             'superuser', (select r.rolsuper from pg_roles r where r.rolname = session_user)
         )
