@@ -13,8 +13,8 @@ pub struct Handshake {
     pub layout: String,
     /// Name of this installation.
     pub instance: String,
-    /// What tells it from every other one, of the same name or not; a copy has the same.
-    pub installation: String,
+    /// What tells this database from every other one, a copy included.
+    pub database: i64,
     /// Whether this database may send. A restored or cloned copy may not.
     pub adopted: bool,
     /// The server's version as a number.
@@ -76,10 +76,10 @@ pub enum Misfit {
     },
     /// The way to the database leads to another one than before.
     #[error(
-        "the database is another installation of pg_capi, {found:?}, than the one this sidecar began \
-         with: correct `database_url`, or start the sidecar again if this one is meant"
+        "this is another database than the one this sidecar began with (instance {found:?}): correct \
+         `database_url`, or start the sidecar again if this one is meant"
     )]
-    OtherInstallation {
+    OtherDatabase {
         /// Name in the database.
         found: String,
     },
@@ -103,11 +103,11 @@ impl Handshake {
         }
     }
 
-    /// Checks that it is the installation of before, if there was one.
-    pub fn check_same(&self, before: &str) -> Result<(), Misfit> {
-        match before == self.installation {
+    /// Checks that it is the database of before.
+    pub fn check_same(&self, before: i64) -> Result<(), Misfit> {
+        match before == self.database {
             true => Ok(()),
-            false => Err(Misfit::OtherInstallation { found: self.instance.clone() }),
+            false => Err(Misfit::OtherDatabase { found: self.instance.clone() }),
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
             library: library.into(),
             layout: layout.into(),
             instance: "shop".into(),
-            installation: "5a".into(),
+            database: 1,
             adopted: true,
             server_version_num: 150_018,
         }

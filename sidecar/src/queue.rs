@@ -292,7 +292,7 @@ pub struct Inspection {
 pub struct Queue {
     pool: Pool,
     /// Whose destinations the workers know, once that is known.
-    installation: Arc<OnceLock<String>>,
+    database: Arc<OnceLock<i64>>,
 }
 
 /// One connection of its own: for the bell, which belongs to a session, and for short commands.
@@ -355,7 +355,7 @@ impl Queue {
             }))
             .build()
             .map_err(|error| QueueError::Unreachable(Box::new(error)))?;
-        Ok(Self { pool, installation: Arc::default() })
+        Ok(Self { pool, database: Arc::default() })
     }
 
     async fn rows(
@@ -379,9 +379,9 @@ impl Queue {
         .await
     }
 
-    /// Takes note of which installation this is about, or checks that it is that of before.
+    /// Takes note of which database this is about, or checks that it is that of before.
     pub fn is_about(&self, handshake: &Handshake) -> Result<(), Misfit> {
-        handshake.check_same(self.installation.get_or_init(|| handshake.installation.clone()))
+        handshake.check_same(*self.database.get_or_init(|| handshake.database))
     }
 
     /// Claims the next batch of a destination whose settings are of this version.
@@ -397,9 +397,9 @@ impl Queue {
         const SQL: &str = "select batch, token, attempt, tries, events, ticket, polls, \
             accepted_seconds from capi.claim($1, $2, make_interval(secs => $3), $4, $5, $6)";
         let seconds = lease.as_secs_f64();
-        let installation = self.installation.get();
+        let database = self.database.get();
         let arguments: [&(dyn ToSql + Sync); 6] =
-            [&destination, &worker, &seconds, &batch_limit, &version, &installation];
+            [&destination, &worker, &seconds, &batch_limit, &version, &database];
         let rows = self.rows(CALL, SQL, &arguments).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let tries: i32 = column(row, CALL, "tries")?;

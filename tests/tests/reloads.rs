@@ -149,7 +149,7 @@ async fn swap(shop: &Database, other: &Database) {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_another_installation_ends_the_sidecar_and_sends_nothing() {
+async fn a_name_that_leads_to_another_database_ends_the_sidecar_and_sends_nothing() {
     let (platform, mut shop) = waiting(1).await;
     let (elsewhere, mut other) = waiting(5).await;
     let mut sidecar = Sidecar::start(&shop);
@@ -159,7 +159,7 @@ async fn a_name_that_leads_to_another_installation_ends_the_sidecar_and_sends_no
     other.reconnect().await;
     let status = sidecar.ended().await;
     assert_eq!(status.code(), Some(3), "{}", sidecar.log());
-    assert!(sidecar.log().contains("another installation"), "{}", sidecar.log());
+    assert!(sidecar.log().contains("another database"), "{}", sidecar.log());
     assert_eq!(platform.number("requests"), 1);
     assert_eq!(elsewhere.number("requests"), 0);
     // A new one knows nothing of the old accounts.
@@ -169,18 +169,16 @@ async fn a_name_that_leads_to_another_installation_ends_the_sidecar_and_sends_no
 }
 
 #[tokio::test]
-async fn a_claim_for_another_installation_or_with_old_settings_gets_nothing() {
+async fn a_claim_for_another_database_or_with_old_settings_gets_nothing() {
     let (_platform, shop) = waiting(1).await;
-    let claim = |version: &str, installation: &str| {
-        format!(
-            "select count(*) from capi.claim(1, 'w', '1 minute', 10, {version}, {installation})"
-        )
+    let claim = |version: &str, database: &str| {
+        format!("select count(*) from capi.claim(1, 'w', '1 minute', 10, {version}, {database})")
     };
     let version = "(select version from capi.destination)";
-    let installation = "(select capi.handshake() ->> 'installation')";
-    assert_eq!(shop.count(&claim("0", installation)).await, 0, "settings of before");
-    let refusal = shop.refused(&claim(version, "'another'")).await;
+    let database = "(select (capi.handshake() ->> 'database')::bigint)";
+    assert_eq!(shop.count(&claim("0", database)).await, 0, "settings of before");
+    let refusal = shop.refused(&claim(version, "1")).await;
     assert_eq!(refusal.code, "55000");
-    assert!(refusal.message.contains("another installation"), "{refusal:?}");
-    assert_eq!(shop.count(&claim(version, installation)).await, 1);
+    assert!(refusal.message.contains("another database"), "{refusal:?}");
+    assert_eq!(shop.count(&claim(version, database)).await, 1);
 }

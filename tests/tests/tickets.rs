@@ -189,8 +189,11 @@ impl Stage {
         let (stop, stopped) = watch::channel(false);
         let signal = WorkSignal::new(UsedCredential::default());
         let id = "select destination from capi.destinations()";
+        let version = "select version from capi.destinations()";
         let worker = Worker {
-            rate: None,
+            version: i32::try_from(shop.count(version).await).expect("a small number"),
+            pace: Arc::default(),
+            seat: Arc::default(),
             meter: Meter::new(&context.metrics, DESTINATION, "later"),
             context,
             id: i32::try_from(shop.count(id).await).expect("a small number"),

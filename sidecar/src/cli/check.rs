@@ -488,7 +488,7 @@ mod tests {
             library: VERSION.into(),
             layout: VERSION.into(),
             instance: "shop".into(),
-            installation: "5a".into(),
+            database: 1,
             adopted: false,
             server_version_num: 150_018,
         };

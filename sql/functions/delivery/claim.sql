@@ -4,7 +4,7 @@ create or replace function capi.claim(
     p_lease interval,
     p_batch_limit integer,
     p_version integer default null, -- of the destination whose settings the caller sends with
-    p_installation text default null -- as capi.handshake() tells it
+    p_database bigint default null -- as capi.handshake() tells it
 ) returns table (
     batch bigint,
     token uuid,
@@ -46,8 +46,8 @@ begin
         perform set_config('synchronous_commit', 'local', true);
     end if;
     -- A name or an address may lead elsewhere since the caller read its settings.
-    if p_installation <> capi._installation_id() then
-        raise exception 'this is another installation of pg_capi than the one whose destinations you know'
+    if p_database <> capi._era(0) then
+        raise exception 'this is another database than the one whose destinations the caller knows'
             using errcode = 'object_not_in_prerequisite_state',
                 hint = 'Restart the sidecar if this database is the one to send from now on.';
     end if;

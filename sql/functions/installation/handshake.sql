@@ -9,11 +9,12 @@ as $$
         'library', capi.library_version(),
         'layout', i.layout,
         'instance', i.instance,
-        'installation', capi._installation_id(),
+        -- The same for every generation.
+        'database', capi._era(0),
         'adopted', capi._may_send(),
         'server_version_num', current_setting('server_version_num')::integer,
         'may', jsonb_build_object(
-            'claim', has_function_privilege(session_user, 'capi.claim(integer, text, interval, integer, integer, text)', 'execute'),
+            'claim', has_function_privilege(session_user, 'capi.claim(integer, text, interval, integer, integer, bigint)', 'execute'),
             'adopt', has_function_privilege(session_user, 'capi.adopt()', 'execute'),
             'superuser', (select r.rolsuper from pg_roles r where r.rolname = session_user)
         )
