@@ -192,16 +192,16 @@ impl Error {
                 "Name a platform of that list.".into()
             }
             Self::Settings(SettingsError::Setting { .. }) => {
-                "For Meta: {\"pixel_id\": \"1234567890\"}; see the README for every setting.".into()
+                "For Meta: {\"pixel_id\": \"1234567890\"}; docs/reference/platforms.md has every platform.".into()
             }
             Self::Pixel(PixelError::NoTag { .. }) => {
                 format!("Tags are known of: {}.", pixel::platforms().join(", "))
             }
             Self::Pixel(PixelError::Argument { .. }) => {
-                "docs/pixel.md has what a page may ask for.".into()
+                "docs/guides/pixel.md has what a page may ask for.".into()
             }
             Self::Pixel(PixelError::Settings(_)) => {
-                "Set it with capi.alter_destination; docs/pixel.md has an example per platform."
+                "Set it with capi.alter_destination; docs/guides/pixel.md has an example per platform."
                     .into()
             }
             Self::PeopleGone => {
