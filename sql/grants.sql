@@ -9,7 +9,7 @@ grant usage on schema capi to capi_sidecar, capi_analyst, capi_admin, capi_emitt
 
 -- All that an application which emits needs.
 grant execute on function capi.emit(jsonb, text) to capi_emitter;
-grant execute on function capi._fields(), capi._rules() to capi_tenant;
+grant execute on function capi._fields(), capi._platform_facts(), capi._rules() to capi_tenant;
 
 grant select on capi.capture_error, capi.era, capi.source_version, capi.retention to capi_analyst, capi_admin;
 grant select on capi.destination_version, capi.withdrawal, capi.tenant_reader to capi_admin;
@@ -39,6 +39,7 @@ grant execute on function
     capi.library_version(),
     capi.rules_version(),
     capi._fields(),
+    capi._platform_facts(),
     capi._rules(),
     capi._platforms(),
     capi._nearest_field(text)

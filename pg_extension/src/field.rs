@@ -2,6 +2,7 @@
 
 use capi_core::field::{self, FIELDS};
 use capi_core::platform;
+use pgrx::JsonB;
 use pgrx::prelude::*;
 
 /// Every standard field; read it as the view `capi.field`.
@@ -34,8 +35,8 @@ fn fields() -> TableIterator<
 
 /// Every platform; read it as the view `capi.platform`.
 #[expect(clippy::type_complexity, reason = "the row type of an SQL function")]
-#[pg_extern(immutable, parallel_safe, name = "_platforms")]
-fn platforms() -> TableIterator<
+#[pg_extern(immutable, parallel_safe, name = "_platform_facts")]
+fn platform_facts() -> TableIterator<
     'static,
     (
         name!(platform, &'static str),

@@ -20,6 +20,7 @@ comment on function capi._ddl() is 'The event trigger behind capi_ddl and capi_d
 comment on function capi._with_roles(text, text, text, text, text, text, text) is 'Puts the names of this installation''s roles into a text of the layout.';
 comment on function capi._layout() is 'The texts that capi.setup() executes, in order.';
 comment on function capi._fields() is 'Every standard field; read it as the view capi.field.';
+comment on function capi._platform_facts() is 'Every platform with what is known of it; read it as the view capi.platform.';
 comment on function capi._nearest_field(text) is 'The standard field that a mistyped column name most likely means, or null.';
 comment on function capi._names_a_person(text) is 'Whether a text holds an email address or an international phone number, and so is not kept in clear.';
 comment on function capi._platforms() is 'Names of the platforms that can be sent to.';

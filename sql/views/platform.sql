@@ -1,6 +1,6 @@
 create or replace view capi.platform as
 select platform, title, events_per_request, credential, has_tag, sample_settings, documentation
-from capi._platforms();
+from capi._platform_facts();
 
 comment on view capi.platform is 'Every platform that events can be sent to, with what this version knows of it.';
 comment on column capi.platform.platform is 'Its name, as capi.create_destination takes it.';

@@ -315,6 +315,18 @@ async fn a_reload_drops_nothing_that_is_in_flight() {
 }
 
 #[tokio::test]
+async fn to_resume_what_sends_already_changes_nothing() {
+    let (_platform, shop) = waiting(1).await;
+    let versions = "select count(*) from capi.destination_version";
+    let before = shop.count(versions).await;
+    shop.run("select capi.resume('meta-eu')").await;
+    assert_eq!(shop.count(versions).await, before, "it sends already");
+    shop.run("select capi.pause('meta-eu', 'stocktaking')").await;
+    shop.run("select capi.resume('meta-eu')").await;
+    assert_eq!(shop.count(versions).await, before + 2);
+}
+
+#[tokio::test]
 async fn a_reload_finds_the_database_at_its_new_place() {
     let (_platform, shop) = waiting(3).await;
     let file = folder(&shop, "config").join("capi.toml");

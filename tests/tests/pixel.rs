@@ -236,7 +236,7 @@ async fn both_halves_say_the_same_on_every_platform() {
     );
 
     let page = &seen["snapchat"];
-    let init = call(page, "snaptr", &["init", "11111111-2222-3333-4444-555555555555"]);
+    let init = call(page, "snaptr", &["init", "a1b2c3d4-1111-4222-8333-444455556666"]);
     assert_eq!(
         init[2],
         person("snapchat", "user_hashed_email", "user_hashed_phone_number", "").await
@@ -250,7 +250,7 @@ async fn both_halves_say_the_same_on_every_platform() {
     let page = &seen["reddit"];
     let mut init = person("reddit", "email", "phoneNumber", "externalId").await;
     init["useDecimalCurrencyValues"] = json!(true);
-    assert_eq!(call(page, "rdt", &["init", "a2_abcdef"])[2], init);
+    assert_eq!(call(page, "rdt", &["init", "a2_example"])[2], init);
     assert_eq!(
         call(page, "rdt", &["track", "Purchase"])[2],
         plain(&json!({"conversionId": id, "value": 129.9, "currency": "EUR", "itemCount": 3,

@@ -16,7 +16,10 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                 hint = 'If it is to send from now on, and the original is not, run: select capi.adopt();';
     end if;
-    perform capi._set_state(id, 'active'::text, null::text);
+    -- One that sends already goes on, with its worker.
+    if not exists (select from capi.destination d where d.destination = id and d.state = 'active') then
+        perform capi._set_state(id, 'active'::text, null::text);
+    end if;
     update capi.batch b set due_at = clock_timestamp()
     where b.destination = id and b.state = 'ready' and b.due_at > clock_timestamp();
     -- The sidecar may be asleep; this is rare enough for a plain NOTIFY.
