@@ -12,8 +12,8 @@ help:
 	@echo "make test         set up and run every check and test"
 	@echo "make fuzz SECONDS=60 SEED=42   every parser with new random values, changes of the schema and hostile arguments, so long each"
 	@echo "make torture SECONDS=600 SEED=42   random transactions and kills for so long; both may be left out"
-	@echo "make fault-table  measure what each fault of the capture costs a commit, into docs/faults.md"
-	@echo "make fault-matrix MINUTES=5   break the delivery at every step, into docs/fault-matrix.md; minutes of outage"
+	@echo "make fault-table  measure what each fault of the capture costs a commit, into docs/internals/faults.md"
+	@echo "make fault-matrix MINUTES=5   break the delivery at every step, into docs/internals/fault-matrix.md; minutes of outage"
 	@echo "make lint         format, clippy and rustdoc only"
 	@echo "make bench-digest         digests per second of every identifier, against plain SQL"
 	@echo "make bench-first-capture  what the first capture of a backend costs, in time and memory"
@@ -43,11 +43,11 @@ torture:
 		cargo test -q -p capi-tests --test main torture:: -- --nocapture
 
 fault-table:
-	@. scripts/setup.sh && setup_machine && install_extension && CAPI_FAULT_TABLE=$$PWD/docs/faults.md \
+	@. scripts/setup.sh && setup_machine && install_extension && CAPI_FAULT_TABLE=$$PWD/docs/internals/faults.md \
 		cargo test -q -p capi-tests --test main faults::the_table
 
 fault-matrix:
-	@. scripts/setup.sh && setup_machine && install_extension && build_sidecar && CAPI_FAULT_MATRIX=$$PWD/docs/fault-matrix.md \
+	@. scripts/setup.sh && setup_machine && install_extension && build_sidecar && CAPI_FAULT_MATRIX=$$PWD/docs/internals/fault-matrix.md \
 		CAPI_FAULT_MINUTES=$(MINUTES) cargo test -q -p capi-tests --test main fault_matrix:: -- --nocapture
 
 lint:

@@ -5,7 +5,7 @@
 #     ROWS=commit,bell,copy,first,instructions   which parts
 #     QUICK=1         a short run that only shows that everything works
 #
-# Writes bench/results/capture.json and prints the tables of docs/benchmarks.md, "What capture costs
+# Writes bench/results/capture.json and prints the tables of docs/contributing/benchmarks.md, "What capture costs
 # the checkout", as they stand there; parts that are left out keep their last results.
 . "$(dirname "$0")/cluster.sh"
 ORDERS=600

@@ -1,4 +1,4 @@
-"""The section of docs/benchmarks.md that a run of bench/capture.py fills, as Markdown."""
+"""The section of docs/contributing/benchmarks.md that a run of bench/capture.py fills, as Markdown."""
 
 import statistics
 

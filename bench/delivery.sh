@@ -9,7 +9,7 @@
 #     BACKLOG=1000000     pending events of the row memory
 #     QUICK=1             a short run that only shows that everything works
 #
-# Writes bench/results/delivery.json and prints the table of docs/benchmarks.md. The other queues come
+# Writes bench/results/delivery.json and prints the table of docs/contributing/benchmarks.md. The other queues come
 # from npm and from Debian's package, into folders of their own.
 . "$(dirname "$0")/cluster.sh"
 ORDERS=600

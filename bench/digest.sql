@@ -1,5 +1,5 @@
 -- Digests per second of every identifier field against plain SQL on the same values. Run by
--- bench/digest.sh, which prints the table of docs/benchmarks.md.
+-- bench/digest.sh, which prints the table of docs/contributing/benchmarks.md.
 --
 --     rows     values per field
 --     rounds   measurements of each; the two take turns, and their medians count

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The last section of docs/cookbook.md: conversions of a real shop, whose own migrations make the
+# The last section of docs/guides/cookbook.md: conversions of a real shop, whose own migrations make the
 # tables and whose own code places the orders, in a private Postgres with the extension.
 . "$(dirname "$0")/setup.sh"
 setup_machine
@@ -23,4 +23,4 @@ psql -Xq -v ON_ERROR_STOP=1 -c 'create extension pg_capi' -c 'select capi.setup(
 # A view that a superuser owned would be refused; the page also looks into the outbox, hence the second role.
 export PGUSER=oscar
 "$PYTHON" tests/cookbook/oscar_shop.py
-say "the shop's conversions are as docs/cookbook.md shows them"
+say "the shop's conversions are as docs/guides/cookbook.md shows them"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, clippy and rustdoc, with warnings denied; modules that import each other; SQL.
+# Format, clippy and rustdoc, with warnings denied; modules that import each other; links; SQL.
 . "$(dirname "$0")/setup.sh"
 setup_machine
 features=(--no-default-features --features "pg$PG_MAJOR")
@@ -11,6 +11,8 @@ cargo clippy -q -p pg_capi "${features[@]}" -- -D warnings
 say "modules that import each other"
 find_python || die "a python3 is missing: install one, or set PYTHON to it."
 "$PYTHON" scripts/circles.py
+say "links between pages"
+"$PYTHON" scripts/links.py
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p capi-core -p capi-sidecar -p capi-standin
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p pg_capi "${features[@]}" --document-private-items

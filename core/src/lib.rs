@@ -27,5 +27,5 @@ pub mod platform;
 mod text;
 pub mod time;
 
-/// Version of the normalisation rules (`docs/identifiers.md`); stored in every outbox row.
+/// Version of the normalisation rules (`docs/reference/identifiers.md`); stored in every outbox row.
 pub const RULES_VERSION: i16 = 1;

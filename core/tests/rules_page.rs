@@ -1,5 +1,5 @@
-//! The tables of `docs/identifiers.md` are made of the rule book: `UPDATE_DOCS=1` writes them,
-//! without it the test fails where the page is stale.
+//! The tables of `docs/reference/identifiers.md` are made of the rule book: `UPDATE_DOCS=1` writes
+//! them, without it the test fails where the page is stale.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use capi_core::identity::rules::{BOOK, Example, Rule, Source, is_taken};
 use capi_core::identity::{DropReason, PLATFORMS};
 
 fn page() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/identifiers.md")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/identifiers.md")
 }
 
 /// A code span; blanks at both ends would lose one each.
@@ -162,6 +162,7 @@ fn the_tables_of_the_page_are_those_of_the_book() {
     let differs = old.lines().zip(new.lines()).find(|(old, new)| old != new);
     assert!(
         old == new,
-        "docs/identifiers.md is stale, UPDATE_DOCS=1 writes it anew; first difference: {differs:?}"
+        "{} is stale, UPDATE_DOCS=1 writes it anew; first difference: {differs:?}",
+        path.display()
     );
 }

@@ -2,7 +2,7 @@
 //!
 //! `vectors/meta-vectors.jsonl` and `vectors/platform-vectors.jsonl` hold values from the
 //! platforms' own documents and test suites. They contradict each other, so the rules page
-//! (`docs/identifiers.md`) decides, and `vectors/disagreements.jsonl` lists where it decides
+//! (`docs/reference/identifiers.md`) decides, and `vectors/disagreements.jsonl` lists where it decides
 //! against a vector, quoting its sentence. The test fails on a disagreement that is not listed,
 //! on a listed one that is none any more, and on a quotation that the page does not have.
 
@@ -21,7 +21,7 @@ use time::{Date, Month};
 const META: &str = include_str!("../vectors/meta-vectors.jsonl");
 const PLATFORMS: &str = include_str!("../vectors/platform-vectors.jsonl");
 const DISAGREEMENTS: &str = include_str!("../vectors/disagreements.jsonl");
-const PAGE: &str = include_str!("../../docs/identifiers.md");
+const PAGE: &str = include_str!("../../docs/reference/identifiers.md");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -192,17 +192,16 @@ impl Error {
                 "Name a platform of that list.".into()
             }
             Self::Settings(SettingsError::Setting { .. }) => {
-                "For Meta: {\"pixel_id\": \"1234567890\"}; see the README for every setting.".into()
+                "docs/reference/platforms.md lists the settings of every platform.".into()
             }
             Self::Pixel(PixelError::NoTag { .. }) => {
-                format!("Tags are known of: {}.", pixel::platforms().join(", "))
+                format!("Platforms with a browser tag: {}.", pixel::platforms().join(", "))
             }
             Self::Pixel(PixelError::Argument { .. }) => {
-                "docs/pixel.md has what a page may ask for.".into()
+                "docs/guides/page.md has what a page may ask for.".into()
             }
             Self::Pixel(PixelError::Settings(_)) => {
-                "Set it with capi.alter_destination; docs/pixel.md has an example per platform."
-                    .into()
+                "Set it with capi.alter_destination; docs/guides/page.md has examples.".into()
             }
             Self::PeopleGone => {
                 "Make it again and name it: select capi.alter_audience(…, people => …).".into()

@@ -3,7 +3,7 @@
 //!
 //! The credential is the key file of a service account, as Google hands it out (`client_email`,
 //! `private_key`; RFC 7523), or an object with `client_id`, `client_secret` and `refresh_token`
-//! (RFC 6749, section 6). A text that is no object is an access token itself. `docs/platforms.md`
+//! (RFC 6749, section 6). A text that is no object is an access token itself. `docs/reference/platforms.md`
 //! says where each comes from.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-"""The last section of docs/cookbook.md: conversions of a real shop, django-oscar.
+"""The last section of docs/guides/cookbook.md: conversions of a real shop, django-oscar.
 
 Oscar's own migrations make the tables, its own code places the orders. Then the blocks of the
 section run in order: SQL by psql, Python here, with `checkout` and what it needs; a block of text
@@ -15,7 +15,7 @@ import warnings
 from decimal import Decimal
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "cookbook.md"
 SECTION = "## A real shop: django-oscar"
 
 

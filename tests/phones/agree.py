@@ -1,6 +1,6 @@
 """Compares the phone rule with libphonenumber, region by region.
 
-The sample is generated, always the same. The oracle is the rule of docs/identifiers.md on top of
+The sample is generated, always the same. The oracle is the rule of docs/reference/identifiers.md on top of
 what the Python port of libphonenumber answers. Run by scripts/phones.sh.
 """
 
@@ -430,7 +430,7 @@ def report(regions, rules, differing):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--program", required=True, help="core/examples/phones.rs, built")
-    options.add_argument("--report", type=pathlib.Path, required=True, help="docs/phones.md")
+    options.add_argument("--report", type=pathlib.Path, required=True, help="docs/reference/phones.md")
     options.add_argument("--write", action="store_true", help="write the report")
     options.add_argument("--seed", default="phones", help="another one, another sample")
     options.add_argument("--show", type=int, default=0, help="how many differences of a kind to print")
@@ -443,7 +443,7 @@ def main():
     if options.write:
         options.report.write_text(text, encoding="utf-8")
     elif not options.report.exists() or options.report.read_text(encoding="utf-8") != text:
-        print("docs/phones.md is not of this state: scripts/phones.sh --write", file=sys.stderr)
+        print("docs/reference/phones.md is not of this state: scripts/phones.sh --write", file=sys.stderr)
     others = [rule for rule in rules.all if rule not in ("digits without plus", STRANGE)]
     shares = {
         "apart from digits without plus": rules.share(others),

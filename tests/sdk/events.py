@@ -359,7 +359,7 @@ REFUSED = {
 }
 
 # What the SDK passes on as it got it, or makes of nonsense, and Meta may take. The stand-in refuses
-# it on purpose: docs/standin.md has these rules as its own.
+# it on purpose: docs/contributing/standin.md has these rules as its own.
 STRICTER = {
     # Of a city of digits nothing is left, and the SDK hashes that.
     "digest of nothing": (

@@ -1,4 +1,4 @@
-//! The recipes of `docs/cookbook.md`: every block of SQL runs as the page has it, in a database of
+//! The recipes of `docs/guides/cookbook.md`: every block of SQL runs as the page has it, in a database of
 //! its own, and shows what the page shows.
 //!
 //! In the page, a recipe is a heading such as `## 3. Guest checkout`; what stands before the first
@@ -52,8 +52,12 @@ struct Difference {
     shown: String,
 }
 
+fn docs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
 fn page() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/cookbook.md")
+    docs().join("guides/cookbook.md")
 }
 
 /// What stands before the first recipe, and the recipes.
@@ -201,7 +205,7 @@ async fn run(before: Vec<Block>, recipe: Recipe) -> (Vec<Difference>, Option<Str
 
 #[tokio::test]
 async fn every_recipe_does_what_the_page_says() {
-    let text = std::fs::read_to_string(page()).expect("docs/cookbook.md");
+    let text = std::fs::read_to_string(page()).expect("docs/guides/cookbook.md");
     let (before, recipes) = parse(&text);
     assert!(recipes.len() >= 12, "only {} recipes", recipes.len());
     let here = LocalSet::new();
@@ -221,7 +225,7 @@ async fn every_recipe_does_what_the_page_says() {
         for difference in differences.iter().rev() {
             lines.splice(difference.lines.clone(), difference.shown.lines());
         }
-        std::fs::write(page(), lines.join("\n") + "\n").expect("docs/cookbook.md is written");
+        std::fs::write(page(), lines.join("\n") + "\n").expect("the page is written");
         differences.clear();
     }
     let told: Vec<String> = differences
@@ -238,8 +242,8 @@ async fn every_recipe_does_what_the_page_says() {
 #[test]
 fn every_test_that_the_page_on_capture_names_exists() {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let text =
-        std::fs::read_to_string(page().with_file_name("capture.md")).expect("docs/capture.md");
+    let page = docs().join("internals/capture.md");
+    let text = std::fs::read_to_string(page).expect("docs/internals/capture.md");
     // The odd parts of a line are what stands between backticks.
     let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     let names: Vec<_> =

@@ -2,7 +2,7 @@
 //! and what was not captured is on record or found by the sweep.
 //!
 //! Each fault has a test. `make fault-table` runs them all again, one after the other, and writes what
-//! each of them cost a commit to docs/faults.md.
+//! each of them cost a commit to docs/internals/faults.md.
 
 use std::fmt::Write as _;
 use std::fs;

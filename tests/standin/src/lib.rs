@@ -42,7 +42,7 @@
 //! (`language`: `en`, `fr` or `da`; `error_data`: `object`, `text` or `none`). Any error answer takes
 //! `retry_after` (seconds).
 //!
-//! `docs/standin.md` lists every rule with its source and what is not enforced. Stricter than what is
+//! `docs/contributing/standin.md` lists every rule with its source and what is not enforced. Stricter than what is
 //! known of the platform, on purpose:
 //!
 //! - unknown keys, but for `custom_data` and its contents, where the sender may add its own; null

@@ -55,7 +55,7 @@ pub(super) struct Refused {
     pub(super) subcode: Option<i32>,
     pub(super) at: Option<usize>,
     pub(super) field: Option<String>,
-    /// The name of the rule in `docs/standin.md`, or for Meta its text.
+    /// The name of the rule in `docs/contributing/standin.md`, or for Meta its text.
     pub(super) rule: Option<String>,
 }
 

@@ -83,7 +83,7 @@ pub(super) enum Kind {
 /// One broken rule.
 #[derive(Debug, Clone)]
 pub(super) struct Violation {
-    /// The name of the rule in `docs/standin.md`.
+    /// The name of the rule in `docs/contributing/standin.md`.
     pub(super) rule: &'static str,
     /// The path to the value, such as `data[0].user.email`.
     pub(super) field: String,

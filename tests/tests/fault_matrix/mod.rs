@@ -2,7 +2,7 @@
 //! event is lost, every double is on record, and each event has exactly one receipt.
 //!
 //! One test runs every cell at once; most of their time is spent waiting for leases. `make
-//! fault-matrix` writes the table to docs/fault-matrix.md, with the platform down for MINUTES.
+//! fault-matrix` writes the table to docs/internals/fault-matrix.md, with the platform down for MINUTES.
 //! `CAPI_FAULT_CELLS` runs only the cells whose name holds this text.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The rules themselves, in the order of `docs/identifiers.md`.
+//! The rules themselves, in the order of `docs/reference/identifiers.md`.
 
 use super::rule::{Example, Rule, Source};
 use crate::identity::form::Form;

@@ -2,7 +2,7 @@
 //!
 //! It wants a POST of up to 1,000 events as `{"events": […]}` and takes any 2xx as "has them all".
 //! Events have the names of `capi.field`, digests in every form that the outbox holds, and every
-//! fact. `docs/platforms.md` says how a receiver checks a request.
+//! fact. `docs/reference/platforms.md` says how a receiver checks a request.
 //!
 //! - The signature is HMAC-SHA256, in hex behind `v1=`, over the time in seconds, a dot and the body,
 //!   byte for byte; the credential is its key. Time and signature travel in [`TIMESTAMP`] and

@@ -1,7 +1,7 @@
 //! Owns the checks on a request body: what the platform is documented, or was seen, to refuse.
 //!
 //! Written from the platform's documentation, not from this project's builder, so that the two can
-//! disagree. `docs/standin.md` lists every rule with its source; what is stricter than known is in the
+//! disagree. `docs/contributing/standin.md` lists every rule with its source; what is stricter than known is in the
 //! module documentation of [`super`].
 
 mod app;

@@ -1,4 +1,4 @@
-//! Every rule of the other platforms in `docs/standin.md` with examples: what is accepted, and what is
+//! Every rule of the other platforms in `docs/contributing/standin.md` with examples: what is accepted, and what is
 //! refused by that rule and with the answer that the page names.
 
 mod analytics;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{DEMO_TOKEN, DIGEST, Local, now};
 use crate::{Platform, StandinOptions};
 
-const PAGE: &str = include_str!("../../../../docs/standin.md");
+const PAGE: &str = include_str!("../../../../docs/contributing/standin.md");
 
 /// One request.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Every rule of `docs/standin.md` with examples: what is accepted, and what is refused with the answer
+//! Every rule of `docs/contributing/standin.md` with examples: what is accepted, and what is refused with the answer
 //! that the page names.
 
 mod customs;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{DEMO_TOKEN, DIGEST, EDGE, Local, now, purchase};
 
-const PAGE: &str = include_str!("../../../../docs/standin.md");
+const PAGE: &str = include_str!("../../../../docs/contributing/standin.md");
 const DAY: i64 = 86_400;
 
 /// One request.
