@@ -198,10 +198,10 @@ impl Error {
                 format!("Platforms with a browser tag: {}.", pixel::platforms().join(", "))
             }
             Self::Pixel(PixelError::Argument { .. }) => {
-                "docs/guides/page.md has what a page may ask for.".into()
+                "docs/guides/pixel.md has what a page may ask for.".into()
             }
             Self::Pixel(PixelError::Settings(_)) => {
-                "Set it with capi.alter_destination; docs/guides/page.md has examples.".into()
+                "Set it with capi.alter_destination; docs/guides/pixel.md has examples.".into()
             }
             Self::PeopleGone => {
                 "Make it again and name it: select capi.alter_audience(…, people => …).".into()
