@@ -16,20 +16,6 @@ choose_platforms() {
     done
 }
 
-settings_of() {
-    case $1 in
-        meta) echo '{"pixel_id": "1234567890"}' ;;
-        google_ads) echo '{"customer_id": "1234567890", "events": {"Purchase": "987654321", "Lead": "987654322"}}' ;;
-        ga4) echo '{"measurement_id": "G-DEMO123"}' ;;
-        tiktok) echo '{"event_source_id": "C4ABCDEF"}' ;;
-        pinterest) echo '{"ad_account_id": "549755885175"}' ;;
-        snapchat) echo '{"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}' ;;
-        reddit) echo '{"pixel_id": "a2_demo"}' ;;
-        linkedin) echo '{"events": {"Purchase": "104012", "Lead": "104013"}}' ;;
-        webhook) echo '{}' ;;
-    esac
-}
-
 # Name of the variable that holds a platform's credential.
 credential_of() { echo "DEMO_$(tr '[:lower:]' '[:upper:]' <<<"$1")"; }
 
@@ -85,9 +71,10 @@ create_destinations() {
         [ "$one" != webhook ] || endpoint=$endpoint/webhook/demo
         names=$names${names:+,}demo-${one//_/-}
         sql -v name="demo-${one//_/-}" -v platform="$one" -v credential="$(credential_of "$one")" \
-            -v settings="$(settings_of "$one")" -v endpoint="$endpoint" >/dev/null <<'SQL'
+            -v endpoint="$endpoint" >/dev/null <<'SQL'
 select capi.create_destination(:'name', platform => :'platform', credential => :'credential',
-    settings => :'settings'::jsonb || jsonb_build_object('endpoint', :'endpoint'));
+    settings => sample_settings || jsonb_build_object('endpoint', :'endpoint'))
+from capi.platform where platform = :'platform';
 SQL
     done
     sql -v names="{$names}" >/dev/null <<'SQL'

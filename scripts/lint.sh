@@ -11,7 +11,7 @@ cargo clippy -q -p pg_capi "${features[@]}" -- -D warnings
 say "modules that import each other"
 find_python || die "a python3 is missing: install one, or set PYTHON to it."
 "$PYTHON" scripts/circles.py
-say "links between pages"
+say "links in the pages"
 "$PYTHON" scripts/links.py
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p capi-core -p capi-sidecar -p capi-standin

@@ -13,7 +13,7 @@ use capi_core::event::{ActionSource, Event, Facts, Identity, packed};
 use capi_core::platform::{self, audience};
 use capi_core::time::Timestamp;
 use capi_core::{capture::Options, consent::Consent};
-use serde_json::{Value, json};
+use serde_json::Value;
 use trees::{Choices, MARK, answer, tree};
 
 /// The longest that an answer may hold anything up.
@@ -25,17 +25,7 @@ fn duration() -> Duration {
 }
 
 fn settings(platform: &str) -> Value {
-    match platform {
-        "meta" => json!({"pixel_id": "1234567890"}),
-        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
-        "ga4" => json!({"measurement_id": "G-ABC123"}),
-        "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321"}}),
-        "pinterest" => json!({"ad_account_id": "549755885175"}),
-        "snapchat" => json!({"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}),
-        "reddit" => json!({"pixel_id": "a2_example"}),
-        "linkedin" => json!({"events": {"Purchase": "104012"}}),
-        _ => json!({"endpoint": "https://events.example.com/in"}),
-    }
+    platform::sample(platform).unwrap_or_else(|| panic!("{platform} has no sample settings"))
 }
 
 fn events(count: i64) -> Vec<Event> {

@@ -64,17 +64,7 @@ fn wrong(platform: &str) -> Vec<(Value, &'static str)> {
 }
 
 fn right(platform: &str) -> Value {
-    match platform {
-        "webhook" => json!({"endpoint": "https://events.example.com/in"}),
-        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
-        "ga4" => json!({"measurement_id": "G-ABC123"}),
-        "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321"}}),
-        "pinterest" => json!({"ad_account_id": "549755885175"}),
-        "snapchat" => json!({"pixel_id": "a1b2"}),
-        "reddit" => json!({"pixel_id": "a2_example"}),
-        "linkedin" => json!({"events": {"Purchase": "104012"}}),
-        _ => json!({"pixel_id": "1234567890"}),
-    }
+    platform::sample(platform).unwrap_or_else(|| panic!("{platform} has no sample settings"))
 }
 
 fn purchase() -> Event {
@@ -154,7 +144,7 @@ fn a_test_request_is_the_real_one_in_the_platforms_test_mode() {
     let url = |platform| test_request(platform, None).expect(platform).url;
     assert!(url("ga4").ends_with("/debug/mp/collect?measurement_id=G-ABC123"));
     assert!(url("pinterest").ends_with("/events?test=true"));
-    assert!(url("snapchat").ends_with("/a1b2/events/validate"));
+    assert!(url("snapchat").ends_with("/a1b2c3d4-1111-4222-8333-444455556666/events/validate"));
     // Without a code the event would count; LinkedIn has no test mode.
     for platform in ["meta", "tiktok", "reddit"] {
         assert_eq!(test_request(platform, None), None, "{platform}");

@@ -192,7 +192,7 @@ impl Error {
                 "Name a platform of that list.".into()
             }
             Self::Settings(SettingsError::Setting { .. }) => {
-                "docs/reference/platforms.md lists the settings of every platform.".into()
+                "capi.platform has sample settings, docs/reference/platforms.md describes each.".into()
             }
             Self::Pixel(PixelError::NoTag { .. }) => {
                 format!("Platforms with a browser tag: {}.", pixel::platforms().join(", "))
@@ -201,7 +201,8 @@ impl Error {
                 "docs/guides/pixel.md has what a page may ask for.".into()
             }
             Self::Pixel(PixelError::Settings(_)) => {
-                "Set it with capi.alter_destination; docs/guides/pixel.md has examples.".into()
+                "Set it with capi.alter_destination; docs/guides/pixel.md has an example per platform."
+                    .into()
             }
             Self::PeopleGone => {
                 "Make it again and name it: select capi.alter_audience(…, people => …).".into()

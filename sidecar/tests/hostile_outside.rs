@@ -131,17 +131,7 @@ proptest! {
     fn every_event_of_a_batch_is_accounted_for(bytes in bytes(), tries in any::<u32>(), age in any::<u32>(), draw in 0.0..=1.0_f64) {
         let choices = &mut Choices::new(&bytes);
         let (platform, answer) = answer(choices);
-        let settings = match platform {
-            "meta" => json!({"pixel_id": "1234567890"}),
-            "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
-            "ga4" => json!({"measurement_id": "G-ABC123"}),
-            "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321"}}),
-            "pinterest" => json!({"ad_account_id": "549755885175"}),
-            "snapchat" => json!({"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}),
-            "reddit" => json!({"pixel_id": "a2_example"}),
-            "linkedin" => json!({"events": {"Purchase": "104012"}}),
-            _ => json!({"endpoint": "https://events.example.com/in"}),
-        };
+        let settings = platform::sample(platform).expect("a known platform");
         let built = platform::build(platform, &settings).expect("settings");
         let (sent, unsent) = (1 + choices.below(5) as i64, choices.below(3) as i64);
         let flight = BatchResult { settled: Vec::new(), sent: (1..=sent).collect(), unsent: (sent + 1..=sent + unsent).collect(), tries };

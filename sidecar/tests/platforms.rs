@@ -139,22 +139,7 @@ impl Place {
 }
 
 fn settings(platform: &str) -> Value {
-    match platform {
-        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
-        "ga4" => json!({"measurement_id": "G-ABC123"}),
-        "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321",
-                "Lead": "987654322", "AddToCart": "987654323", "InitiateCheckout": "987654324",
-                "ViewContent": "987654325", "CompleteRegistration": "987654326"}}),
-        "pinterest" => json!({"ad_account_id": "549755885175"}),
-        "snapchat" => json!({"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}),
-        "reddit" => json!({"pixel_id": "a2_example"}),
-        "linkedin" => json!({"events": {"Purchase": "urn:lla:llaPartnerConversion:104012",
-                "Lead": "104013", "AddToCart": "104014", "InitiateCheckout": "104015",
-                "ViewContent": "104016", "CompleteRegistration": "104017",
-                "StartTrial": "104018"}}),
-        "webhook" => json!({}),
-        _ => panic!("{platform} has no sample settings"),
-    }
+    platform::sample(platform).unwrap_or_else(|| panic!("{platform} has no sample settings"))
 }
 
 fn now() -> Timestamp {

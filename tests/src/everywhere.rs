@@ -1,8 +1,8 @@
 //! A shop that sells on every platform at once: one stand-in, and a destination and a credential for
 //! each.
 
-use std::collections::BTreeMap;
-
+use capi_core::destination::CredentialSlot;
+use capi_core::platform;
 use capi_standin::Platform as Known;
 use serde_json::{Value, json};
 
@@ -11,21 +11,23 @@ use crate::patience::eventually;
 use crate::platform::{Platform, TOKEN};
 use crate::sidecar::Sidecar;
 
-/// Every platform; its destination has its name, the credential that of the destination in capitals.
-pub const PLATFORMS: [&str; 9] = [
-    "ga4",
-    "google_ads",
-    "linkedin",
-    "meta",
-    "pinterest",
-    "reddit",
-    "snapchat",
-    "tiktok",
-    "webhook",
-];
+/// Every platform in the order of the alphabet; its destination has its name, the credential that of the
+/// destination in capitals.
+pub fn platforms() -> Vec<&'static str> {
+    let mut names = platform::platforms();
+    names.sort_unstable();
+    names
+}
 
 /// The platforms whose credential is exchanged for tokens.
-pub const WITH_TOKENS: [&str; 2] = ["google_ads", "linkedin"];
+pub fn with_tokens() -> Vec<&'static str> {
+    platforms().into_iter().filter(|name| is_exchanged(name)).collect()
+}
+
+fn is_exchanged(platform: &str) -> bool {
+    let spec = platform::spec(platform).expect("a known platform");
+    matches!(spec.credential, CredentialSlot::OAuth(_))
+}
 
 /// In every credential that opens something, so that a leak shows.
 pub const SECRET: &str = "s3cretThatOpensTheStandIn";
@@ -169,7 +171,7 @@ fn credential(platform: &str, word: &str, endpoint: &str) -> String {
 
 /// What the stand-in takes. Who asks for tokens may call himself as he likes.
 fn accepted(platform: &str) -> String {
-    match WITH_TOKENS.contains(&platform) {
+    match is_exchanged(platform) {
         true => json!({"client_secret": format!("{SECRET}-client"),
             "refresh_token": format!("{SECRET}-refresh")})
         .to_string(),
@@ -178,22 +180,8 @@ fn accepted(platform: &str) -> String {
 }
 
 fn settings(platform: &str, endpoint: &str) -> Value {
-    let mut settings: BTreeMap<&str, Value> = match platform {
-        "meta" => [("pixel_id", json!("1234567890"))].into(),
-        "google_ads" => {
-            [("customer_id", json!("1234567890")), ("events", json!({"Purchase": "987654321"}))]
-                .into()
-        }
-        "ga4" => [("measurement_id", json!("G-ABC123"))].into(),
-        "tiktok" => [("event_source_id", json!("C4ABCDEF"))].into(),
-        "pinterest" => [("ad_account_id", json!("549755885175"))].into(),
-        "snapchat" => [("pixel_id", json!("a1b2c3d4-1111-4222-8333-444455556666"))].into(),
-        "reddit" => [("pixel_id", json!("a2_example"))].into(),
-        "linkedin" => [("events", json!({"Purchase": "104012"}))].into(),
-        "webhook" => BTreeMap::new(),
-        _ => panic!("{platform} has no sample settings"),
-    };
+    let mut settings = platform::sample(platform).expect("a known platform");
     let place = if platform == "webhook" { "/webhook/shop" } else { "" };
-    settings.insert("endpoint", json!(format!("{endpoint}{place}")));
-    json!(settings)
+    settings["endpoint"] = json!(format!("{endpoint}{place}"));
+    settings
 }

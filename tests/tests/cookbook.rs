@@ -52,12 +52,8 @@ struct Difference {
     shown: String,
 }
 
-fn docs() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
-}
-
 fn page() -> PathBuf {
-    docs().join("guides/cookbook.md")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/cookbook.md")
 }
 
 /// What stands before the first recipe, and the recipes.
@@ -225,7 +221,8 @@ async fn every_recipe_does_what_the_page_says() {
         for difference in differences.iter().rev() {
             lines.splice(difference.lines.clone(), difference.shown.lines());
         }
-        std::fs::write(page(), lines.join("\n") + "\n").expect("the page is written");
+        std::fs::write(page(), lines.join("\n") + "\n")
+            .expect("docs/guides/cookbook.md is written");
         differences.clear();
     }
     let told: Vec<String> = differences
@@ -240,17 +237,32 @@ async fn every_recipe_does_what_the_page_says() {
 }
 
 #[test]
-fn every_test_that_the_page_on_capture_names_exists() {
+fn every_test_that_a_page_names_exists() {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let page = docs().join("internals/capture.md");
-    let text = std::fs::read_to_string(page).expect("docs/internals/capture.md");
-    // The odd parts of a line are what stands between backticks.
-    let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-    let names: Vec<_> =
-        quoted.filter_map(|name| name.split_once("::")).filter(|n| n.1 != "x").collect();
-    assert!(names.len() > 30, "only {} names", names.len());
-    for (module, test) in names {
-        let code = std::fs::read_to_string(tests.join(format!("{module}.rs"))).unwrap_or_default();
-        assert!(code.contains(&format!("fn {test}()")), "no test {module}::{test}");
+    for (name, fewest) in [
+        ("internals/capture.md", 30),
+        ("reference/promises.md", 5),
+        ("contributing/failed-before.md", 80),
+    ] {
+        let text =
+            std::fs::read_to_string(page().with_file_name(format!("../{name}"))).expect(name);
+        // The odd parts of a line are what stands between backticks.
+        let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        // `module::` and `module::the_first_words…` stand for themselves.
+        let names: Vec<_> = quoted
+            .filter_map(|name| name.split_once("::"))
+            .filter(|(module, test)| *module != "module" && *test != "x")
+            .collect();
+        assert!(names.len() > fewest, "only {} names in {name}", names.len());
+        for (module, test) in names {
+            let file = [format!("{module}.rs"), format!("{module}/mod.rs")];
+            let code = file.iter().find_map(|file| std::fs::read_to_string(tests.join(file)).ok());
+            let code = code.unwrap_or_else(|| panic!("{name}: no module {module}"));
+            let is_there = match test.strip_suffix('…') {
+                Some(beginning) => code.contains(&format!("fn {beginning}")),
+                None => test.is_empty() || code.contains(&format!("fn {test}()")),
+            };
+            assert!(is_there, "{name}: no test {module}::{test}");
+        }
     }
 }

@@ -3,36 +3,27 @@
 
 use std::collections::BTreeMap;
 
+use capi_core::platform;
 use capi_tests::database::{Database, Session, quoted};
 use capi_tests::pages::{NONCE, Site, TEXT};
 use capi_tests::shop::{DESTINATION, captured, customer, customer_with, resume, tracked_shop};
 use serde_json::{Value, json};
 
-/// Destinations with a browser tag: platform, settings.
-const TAGS: [(&str, &str); 8] = [
-    ("meta", r#"{"pixel_id": "2222222222"}"#),
-    (
-        "google_ads",
-        r#"{"customer_id": "1234567890", "events": {"Purchase": "987654321"},
-            "tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}}"#,
-    ),
-    ("ga4", r#"{"measurement_id": "G-ABC123"}"#),
-    ("tiktok", r#"{"event_source_id": "C4ABCDEF"}"#),
-    ("pinterest", r#"{"ad_account_id": "549755885175", "tag": {"id": "2612345678901"}}"#),
-    ("snapchat", r#"{"pixel_id": "11111111-2222-3333-4444-555555555555"}"#),
-    ("reddit", r#"{"pixel_id": "a2_abcdef"}"#),
-    (
-        "linkedin",
-        r#"{"events": {"Purchase": "104012"},
-            "tag": {"id": "123456", "events": {"Purchase": "7654321"}}}"#,
-    ),
-];
+/// Every platform with a tag, and settings of its destination.
+fn tags() -> Vec<(&'static str, Value)> {
+    let with_tag = platform::platforms().into_iter().filter(|name| platform::has_tag(name));
+    let mut tags: Vec<_> =
+        with_tag.map(|name| (name, platform::sample(name).expect("a sample"))).collect();
+    // The shop of the tests sends to the sample's pixel of Meta already.
+    tags[0].1 = json!({"pixel_id": "2222222222"});
+    tags
+}
 
 /// A shop with an active destination of every platform with a tag, named `tag-PLATFORM`.
 async fn shop_with_tags() -> Database {
     let shop = tracked_shop().await;
     resume(&shop).await;
-    for (platform, settings) in TAGS {
+    for (platform, settings) in tags() {
         shop.run(&format!(
             "select capi.create_destination('tag-{platform}', '{platform}', '{settings}', 'NONE')"
         ))
@@ -103,7 +94,7 @@ async fn both_halves_say_the_same_on_every_platform() {
     let c = customer(&shop).await;
     let order = order_with_items(&shop, c).await;
     let site = Site::start().await;
-    for (platform, _) in TAGS {
+    for (platform, _) in tags() {
         let arguments = format!(", nonce => '{NONCE}', loader => '{}'", site.vendor(platform));
         site.put(
             platform,
@@ -130,12 +121,12 @@ async fn both_halves_say_the_same_on_every_platform() {
     let server = plain(&request["data"][0]);
     // Of the others what makes two halves one: GA4 sends nothing without the browser's `_ga`.
     let mut previews = BTreeMap::new();
-    for (platform, _) in TAGS.iter().filter(|(platform, _)| *platform != "ga4") {
+    for (platform, _) in tags().into_iter().filter(|(platform, _)| *platform != "ga4") {
         let sql = format!(
             "select capi.preview('tag-{platform}', p) from shop.purchases p where p.id = {order}"
         );
         let body: Value = serde_json::from_str(&shop.get(&sql).await).expect("a request");
-        previews.insert(*platform, body);
+        previews.insert(platform, body);
     }
     let server_says = |platform: &str, path: &str| {
         let found = previews[platform].pointer(path);
@@ -326,7 +317,7 @@ async fn hostile_values_execute_nothing() {
     let site = Site::start().await;
     for (n, hostile) in HOSTILE.iter().enumerate() {
         let value = quoted(hostile);
-        for (platform, _) in TAGS {
+        for (platform, _) in tags() {
             let name = if ["ga4", "google_ads", "linkedin"].contains(&platform) {
                 "'Purchase'"
             } else {
@@ -356,7 +347,7 @@ async fn hostile_values_execute_nothing() {
     let mut seen = site.seen().await;
     let control = seen.remove("control").expect("the control page");
     assert_eq!(control["called"], json!([["alert", "1"]]));
-    assert_eq!(seen.len(), HOSTILE.len() * TAGS.len());
+    assert_eq!(seen.len(), HOSTILE.len() * tags().len());
     let mut fired = 0;
     for (name, page) in &seen {
         assert_eq!(page["called"], json!([]), "{name}: {page}");

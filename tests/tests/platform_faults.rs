@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use capi_tests::everywhere::{Everywhere, PLATFORMS, SECRET, WITH_TOKENS, WRONG};
+use capi_tests::everywhere::{Everywhere, SECRET, WRONG, platforms, with_tokens};
 use capi_tests::leaks::{found_in, relations_with};
 use capi_tests::patience::eventually;
 use capi_tests::platform::TOKEN;
@@ -38,7 +38,7 @@ async fn no_secret_is_left(everywhere: &Everywhere, sidecars: &[&Sidecar]) {
 
 #[tokio::test]
 async fn one_bad_event_of_five_is_refused_with_the_platforms_reason_and_four_are_delivered() {
-    let everywhere = Everywhere::on(&PLATFORMS).await;
+    let everywhere = Everywhere::on(&platforms()).await;
     everywhere.buy(5).await;
     // Google knows an event by the number of its order, the others by the event's id.
     for id in ["order-3", "3"] {
@@ -62,7 +62,7 @@ async fn one_bad_event_of_five_is_refused_with_the_platforms_reason_and_four_are
             "webhook 3 refused_by_receiver",
         ]
     );
-    for platform in PLATFORMS {
+    for platform in platforms() {
         let delivered = format!(
             "select count(*) from capi.delivery where destination = '{platform}' and status = 'delivered'"
         );
@@ -91,7 +91,7 @@ async fn outcomes(everywhere: &Everywhere, destination: &str) -> String {
 
 #[tokio::test]
 async fn who_is_to_blame_is_taken_from_the_answer_or_found_in_halves() {
-    let everywhere = Everywhere::on(&PLATFORMS).await;
+    let everywhere = Everywhere::on(&platforms()).await;
     everywhere.buy(4).await;
     for id in ["order-3", "3"] {
         everywhere.platform.fault(json!({"kind": "poison", "event_id": id})).await;
@@ -162,7 +162,7 @@ async fn what_google_refuses_later_is_on_record_beside_what_it_took() {
 
 #[tokio::test]
 async fn too_many_calls_wait_as_long_as_each_platform_says_and_cost_no_try() {
-    let everywhere = Everywhere::on(&PLATFORMS).await;
+    let everywhere = Everywhere::on(&platforms()).await;
     // What each says, and the pause in seconds that it means. Meta counts minutes in a header of its
     // own; TikTok says it within a 200; LinkedIn never names a time.
     let said = [
@@ -221,14 +221,14 @@ async fn too_many_calls_wait_as_long_as_each_platform_says_and_cost_no_try() {
     assert_eq!(everywhere.shop.get(tries).await, "1 1", "the one that delivered");
     assert_eq!(
         everywhere.deliveries().await,
-        PLATFORMS.map(|name| format!("{name} delivered - 1"))
+        platforms().into_iter().map(|name| format!("{name} delivered - 1")).collect::<Vec<_>>()
     );
     no_secret_is_left(&everywhere, &[&second]).await;
 }
 
 #[tokio::test]
 async fn a_credential_that_does_not_open_stops_its_destination_with_one_alert_and_loses_nothing() {
-    let everywhere = Everywhere::on(&PLATFORMS).await;
+    let everywhere = Everywhere::on(&platforms()).await;
     let receiver = Receiver::start().await;
     let alerting = [
         ("CAPI_LOOK_EVERY", "1"),
@@ -299,7 +299,7 @@ async fn a_credential_that_does_not_open_stops_its_destination_with_one_alert_an
 
 #[tokio::test]
 async fn a_revoked_refresh_token_stops_the_destination_until_its_file_holds_another_credential() {
-    let everywhere = Everywhere::on(&WITH_TOKENS).await;
+    let everywhere = Everywhere::on(&with_tokens()).await;
     let folder = everywhere.shop.cluster().folder().join(everywhere.shop.name());
     fs::create_dir(&folder).expect("a folder for credentials");
     for (name, credential) in everywhere.credentials() {
@@ -330,7 +330,7 @@ async fn a_revoked_refresh_token_stops_the_destination_until_its_file_holds_anot
         }
     })
     .await;
-    for platform in WITH_TOKENS {
+    for platform in with_tokens() {
         let blocks = attempts(&everywhere, platform).await;
         let blocks = blocks.iter().filter(|attempt| attempt.contains("blocked"));
         assert_eq!(blocks.collect::<Vec<_>>(), ["send blocked - token_refused"], "{platform}");
@@ -360,7 +360,7 @@ async fn a_revoked_refresh_token_stops_the_destination_until_its_file_holds_anot
         everywhere.deliveries().await,
         ["google_ads delivered - 6", "linkedin delivered - 6"]
     );
-    for platform in WITH_TOKENS {
+    for platform in with_tokens() {
         assert_eq!(everywhere.count(platform, "unique_events"), 6);
         assert_eq!(everywhere.count(platform, "duplicates"), 0);
     }

@@ -110,6 +110,17 @@ pub enum CredentialSlot {
     OAuth(&'static Grant),
 }
 
+impl CredentialSlot {
+    /// What kind of credential it takes, in a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer | Self::Header(_) | Self::Query(_) => "token",
+            Self::Signature { .. } => "signing_key",
+            Self::OAuth(_) => "token_or_oauth",
+        }
+    }
+}
+
 /// Where tokens come from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant {

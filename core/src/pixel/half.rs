@@ -1,6 +1,11 @@
 //! What a platform wants on the page, or why it wants nothing.
 
 use super::script::Call;
+use super::tag::Tag;
+use crate::event::Event;
+
+/// Makes a platform's half of an event.
+pub(crate) type Build = fn(&Event, &Tag) -> Result<Half, Silent>;
 
 /// Why nothing is fired, in a word.
 pub(crate) type Silent = &'static str;

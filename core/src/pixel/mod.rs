@@ -21,7 +21,7 @@ use crate::destination::SettingsError;
 use crate::event::{ActionSource, Event};
 use crate::platform;
 use crate::time::Timestamp;
-use half::{Half, Silent};
+use half::{Build, Half, Silent};
 use script::{attribute, literal};
 use tag::Tag;
 
@@ -72,23 +72,9 @@ pub enum PixelError {
     },
 }
 
-type Build = fn(&Event, &Tag) -> Result<Half, Silent>;
-
-/// Every platform with a browser tag.
-const TAGS: &[(&str, Build)] = &[
-    ("meta", platform::meta::pixel::half),
-    ("google_ads", platform::google_ads::pixel::half),
-    ("ga4", platform::ga4::pixel::half),
-    ("tiktok", platform::tiktok::pixel::half),
-    ("pinterest", platform::pinterest::pixel::half),
-    ("snapchat", platform::snapchat::pixel::half),
-    ("reddit", platform::reddit::pixel::half),
-    ("linkedin", platform::linkedin::pixel::half),
-];
-
 /// Platforms with a browser tag.
 pub fn platforms() -> Vec<&'static str> {
-    TAGS.iter().map(|(name, _)| *name).collect()
+    platform::platforms().into_iter().filter(|name| platform::tag_of(name).is_some()).collect()
 }
 
 /// A destination, as far as its tag goes.
@@ -144,9 +130,10 @@ pub fn silence(reason: &str) -> String {
 }
 
 fn find(account: Account<'_>) -> Result<(Build, Tag), PixelError> {
-    let build = TAGS.iter().find(|(name, _)| *name == account.platform).map(|(_, build)| *build);
-    let build = build.ok_or_else(|| PixelError::NoTag { platform: account.platform.to_owned() })?;
-    Ok((build, Tag::read(account.platform, account.settings)?))
+    let known = platform::tag_of(account.platform);
+    let (build, id) =
+        known.ok_or_else(|| PixelError::NoTag { platform: account.platform.to_owned() })?;
+    Ok((build, Tag::read(id, account.settings)?))
 }
 
 /// Why the browser fires nothing that the server may well send.

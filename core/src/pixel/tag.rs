@@ -15,15 +15,6 @@ use crate::destination::SettingsError;
 /// The setting.
 const KEY: &str = "tag";
 
-/// Which of a platform's own settings is the id of its tag too. The one place of these names.
-const IDS: &[(&str, &str)] = &[
-    ("meta", "pixel_id"),
-    ("tiktok", "event_source_id"),
-    ("ga4", "measurement_id"),
-    ("snapchat", "pixel_id"),
-    ("reddit", "pixel_id"),
-];
-
 /// Longest id and label; the longest in use is a UUID.
 const LONGEST: usize = 64;
 
@@ -38,11 +29,13 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    /// Reads the tag of a platform's destination.
-    pub(crate) fn read(platform: &str, settings: &Value) -> Result<Self, SettingsError> {
+    /// Reads the tag of a destination. `known` is the platform's own setting that is the tag's id too.
+    pub(crate) fn read(
+        known: Option<&'static str>,
+        settings: &Value,
+    ) -> Result<Self, SettingsError> {
         check(settings)?;
         let own = settings.get(KEY);
-        let known = IDS.iter().find(|(name, _)| *name == platform).map(|(_, key)| *key);
         let id = own
             .and_then(|tag| tag.get("id"))
             .or_else(|| settings.get(known?))
@@ -132,14 +125,15 @@ mod tests {
 
     #[test]
     fn the_id_is_the_platforms_own_unless_the_tag_has_another() {
-        let of = |platform: &str, settings: Value| Tag::read(platform, &settings).map(|t| t.id);
-        assert_eq!(of("meta", json!({"pixel_id": "12"})).expect("an id"), "12");
-        assert_eq!(of("ga4", json!({"measurement_id": "G-1", "tag": {}})).expect("an id"), "G-1");
+        let of = |known, settings: Value| Tag::read(known, &settings).map(|t| t.id);
+        let pixel_id = Some("pixel_id");
+        assert_eq!(of(pixel_id, json!({"pixel_id": "12"})).expect("an id"), "12");
+        assert_eq!(of(pixel_id, json!({"pixel_id": "1", "tag": {}})).expect("an id"), "1");
         let both = json!({"pixel_id": "12", "tag": {"id": "34"}});
-        assert_eq!(of("meta", both).expect("an id"), "34");
-        let error = of("ga4", json!({})).expect_err("none").to_string();
-        assert!(error.starts_with("setting measurement_id:"), "{error}");
-        let error = of("pinterest", json!({"ad_account_id": "1"})).expect_err("none").to_string();
+        assert_eq!(of(pixel_id, both).expect("an id"), "34");
+        let error = of(pixel_id, json!({})).expect_err("none").to_string();
+        assert!(error.starts_with("setting pixel_id:"), "{error}");
+        let error = of(None, json!({"ad_account_id": "1"})).expect_err("none").to_string();
         assert!(error.starts_with("setting tag:"), "{error}");
     }
 

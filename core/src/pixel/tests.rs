@@ -45,19 +45,7 @@ fn with(changes: Value) -> Row {
 }
 
 fn settings(platform: &str) -> Value {
-    match platform {
-        "meta" => json!({"pixel_id": "1234567890"}),
-        "ga4" => json!({"measurement_id": "G-ABC123"}),
-        "google_ads" => {
-            json!({"tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}})
-        }
-        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
-        "pinterest" => json!({"tag": {"id": "2612345678901"}}),
-        "snapchat" => json!({"pixel_id": "11111111-2222-3333-4444-555555555555"}),
-        "reddit" => json!({"pixel_id": "a2_abcdef"}),
-        "linkedin" => json!({"tag": {"id": "123456", "events": {"Purchase": "7654321"}}}),
-        other => panic!("{other}"),
-    }
+    platform::sample(platform).unwrap_or_else(|| panic!("{platform} has no sample settings"))
 }
 
 fn page() -> Page {

@@ -7,8 +7,9 @@ use serde_json::Value;
 use crate::destination::filter;
 use crate::destination::http_status;
 use crate::destination::reason::REASONS;
-use crate::destination::{Destination, SettingsError, Unfit};
+use crate::destination::{Destination, SettingsError, Spec, Unfit};
 use crate::event::Event;
+use crate::pixel::half::Build;
 use crate::pixel::tag;
 use facts::Platform;
 
@@ -99,6 +100,32 @@ pub fn endpoint_of<'a>(platform: &str, settings: &'a Value) -> Option<&'a str> {
 /// Names of the known platforms.
 pub fn platforms() -> Vec<&'static str> {
     PLATFORMS.iter().map(|known| known.name).collect()
+}
+
+/// Limits, credential and documentation of a platform.
+pub fn spec(platform: &str) -> Option<&'static Spec> {
+    find(platform).map(|known| known.spec)
+}
+
+/// What a platform is called for people.
+pub fn title(platform: &str) -> Option<&'static str> {
+    find(platform).map(|known| known.title)
+}
+
+/// Settings of an example: every event that needs an id has one, and so has the tag.
+pub fn sample(platform: &str) -> Option<Value> {
+    serde_json::from_str(find(platform)?.sample).ok()
+}
+
+/// Whether a platform has a tag for the page.
+pub fn has_tag(platform: &str) -> bool {
+    tag_of(platform).is_some()
+}
+
+/// How a platform's half of a page is made, and which of its settings is the tag's id too.
+pub(crate) fn tag_of(platform: &str) -> Option<(Build, Option<&'static str>)> {
+    let known = find(platform)?;
+    Some((known.half?, known.tag_id))
 }
 
 pub(crate) fn find(platform: &str) -> Option<&'static Platform> {

@@ -10,24 +10,9 @@ use crate::time::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Settings that every platform's `build` takes; a new platform adds its line.
+/// Settings that every platform's `build` takes.
 fn settings(platform: &str) -> Value {
-    match platform {
-        "meta" => json!({"pixel_id": "1234567890"}),
-        "tiktok" => json!({"event_source_id": "C4ABCDEF"}),
-        "ga4" => json!({"measurement_id": "G-ABC123"}),
-        "google_ads" => json!({"customer_id": "1234567890", "events": {"Purchase": "987654321",
-            "Lead": "987654322", "AddToCart": "987654323", "InitiateCheckout": "987654324", "ViewContent": "987654325",
-            "CompleteRegistration": "987654326"}}),
-        "pinterest" => json!({"ad_account_id": "549755885175"}),
-        "snapchat" => json!({"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}),
-        "reddit" => json!({"pixel_id": "a2_example"}),
-        "linkedin" => json!({"events": {"Purchase": "urn:lla:llaPartnerConversion:104012",
-            "Lead": "104013", "AddToCart": "104014", "InitiateCheckout": "104015", "ViewContent": "104016",
-            "CompleteRegistration": "104017", "StartTrial": "104018"}}),
-        "webhook" => json!({"endpoint": "https://events.example.com/in"}),
-        _ => panic!("{platform} has no sample settings"),
-    }
+    sample(platform).unwrap_or_else(|| panic!("{platform} has no sample settings"))
 }
 
 fn all() -> Vec<Box<dyn Destination>> {
@@ -334,4 +319,15 @@ fn retry_after_is_read_in_seconds() {
     assert_eq!(answer.retry_after(), Some(Duration::from_secs(17)));
     answer.headers[0].1 = "Wed, 21 Oct 2026 07:28:00 GMT".into();
     assert_eq!(answer.retry_after(), None);
+}
+
+#[test]
+fn the_readme_lists_every_platform() {
+    let page = include_str!("../../../README.md");
+    for name in platforms() {
+        let (title, tag) = (title(name).expect("a title"), has_tag(name));
+        let page_half = if tag { "| yes | yes |" } else { "| yes | |" };
+        let row = format!("| `{name}` {title} {page_half}");
+        assert!(page.contains(&row), "README.md lacks the row {row}");
+    }
 }

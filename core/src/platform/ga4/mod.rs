@@ -41,6 +41,11 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "ga4",
+    title: "Google Analytics 4",
+    spec: &SPEC,
+    sample: r#"{"measurement_id": "G-ABC123"}"#,
+    tag_id: Some("measurement_id"),
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT, EU_ENDPOINT],
     build,
     max_age,

@@ -48,6 +48,14 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "google_ads",
+    title: "Google Ads Data Manager",
+    spec: &SPEC,
+    sample: r#"{"customer_id": "1234567890",
+        "events": {"Purchase": "987654321", "Lead": "987654322", "AddToCart": "987654323",
+            "InitiateCheckout": "987654324", "ViewContent": "987654325", "CompleteRegistration": "987654326"},
+        "tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}}"#,
+    tag_id: None,
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -38,6 +38,14 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "linkedin",
+    title: "LinkedIn Conversions API",
+    spec: &SPEC,
+    sample: r#"{"events": {"Purchase": "urn:lla:llaPartnerConversion:104012",
+            "Lead": "104013", "AddToCart": "104014", "InitiateCheckout": "104015", "ViewContent": "104016",
+            "CompleteRegistration": "104017", "StartTrial": "104018"},
+        "tag": {"id": "123456", "events": {"Purchase": "7654321"}}}"#,
+    tag_id: None,
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

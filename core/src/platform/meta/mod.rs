@@ -60,6 +60,11 @@ pub(super) use fit::max_age;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: words::NAME,
+    title: "Meta Conversions API",
+    spec: &SPEC,
+    sample: r#"{"pixel_id": "1234567890"}"#,
+    tag_id: Some("pixel_id"),
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

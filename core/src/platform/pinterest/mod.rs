@@ -36,6 +36,11 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "pinterest",
+    title: "Pinterest API for Conversions",
+    spec: &SPEC,
+    sample: r#"{"ad_account_id": "549755885175", "tag": {"id": "2612345678901"}}"#,
+    tag_id: None,
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -34,6 +34,11 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "reddit",
+    title: "Reddit Conversions API",
+    spec: &SPEC,
+    sample: r#"{"pixel_id": "a2_example"}"#,
+    tag_id: Some("pixel_id"),
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -34,6 +34,11 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "snapchat",
+    title: "Snapchat Conversions API",
+    spec: &SPEC,
+    sample: r#"{"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}"#,
+    tag_id: Some("pixel_id"),
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

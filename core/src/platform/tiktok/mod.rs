@@ -38,6 +38,11 @@ pub(crate) mod pixel;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "tiktok",
+    title: "TikTok Events API",
+    spec: &SPEC,
+    sample: r#"{"event_source_id": "C4ABCDEF"}"#,
+    tag_id: Some("event_source_id"),
+    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -32,6 +32,11 @@ use crate::event::Event;
 /// What is known of it whatever the settings.
 pub(super) static PLATFORM: Platform = Platform {
     name: "webhook",
+    title: "a signed webhook",
+    spec: &SPEC,
+    sample: r#"{"endpoint": "https://events.example.com/in"}"#,
+    tag_id: None,
+    half: None,
     endpoints: &[],
     build,
     max_age,
