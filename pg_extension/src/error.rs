@@ -192,10 +192,10 @@ impl Error {
                 "Name a platform of that list.".into()
             }
             Self::Settings(SettingsError::Setting { .. }) => {
-                "For Meta: {\"pixel_id\": \"1234567890\"}; docs/reference/platforms.md has every platform.".into()
+                "capi.platform has sample settings, docs/reference/platforms.md describes each.".into()
             }
             Self::Pixel(PixelError::NoTag { .. }) => {
-                format!("Tags are known of: {}.", pixel::platforms().join(", "))
+                format!("Platforms with a browser tag: {}.", pixel::platforms().join(", "))
             }
             Self::Pixel(PixelError::Argument { .. }) => {
                 "docs/guides/pixel.md has what a page may ask for.".into()

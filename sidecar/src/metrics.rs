@@ -317,9 +317,12 @@ mod tests {
     #[test]
     fn every_name_of_the_list_is_a_metric_and_documented() {
         let metrics = Metrics::new();
-        let page = include_str!("../../docs/guides/operations.md");
+        let page = include_str!("../../docs/reference/monitoring.md");
         for name in names::ALL {
-            assert!(page.contains(&format!("`{name}`")), "docs/guides/operations.md lacks {name}");
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "docs/reference/monitoring.md lacks {name}"
+            );
             // Registered already: a second one of this name is refused.
             let again = IntGauge::new(*name, "again").expect("a name");
             assert!(

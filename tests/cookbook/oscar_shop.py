@@ -15,7 +15,7 @@ import warnings
 from decimal import Decimal
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "cookbook.md"
 SECTION = "## A real shop: django-oscar"
 
 

@@ -52,7 +52,7 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ),
     (
         "credential_malformed",
-        "the credential is not of the form that docs/reference/platforms.md describes for the platform; \
+        "the credential is not in the form that docs/reference/platforms.md gives for the platform; \
          correct it, then resume the destination",
     ),
     (

@@ -1,7 +1,7 @@
 //! The rule book as data: for every field what is done to it, with examples and sources.
 //!
-//! `docs/reference/identifiers.md` is made of it and every example is run, so page and code cannot drift
-//! apart. [`normalize_field`] applies a rule by the name of its field, hashed or in clear.
+//! `docs/reference/identifiers.md` is made of it and every example is run, so page and code cannot
+//! drift apart. [`normalize_field`] applies a rule by the name of its field, hashed or in clear.
 
 mod book;
 mod rule;
