@@ -7,7 +7,6 @@ use serde_json::Value;
 use crate::destination::filter::Takes;
 use crate::destination::{Destination, SettingsError, Spec, Unfit};
 use crate::event::Event;
-use crate::pixel::half::Build;
 
 /// One platform: how its destinations are made, and what is known of it whatever the settings.
 pub(crate) struct Platform {
@@ -21,8 +20,6 @@ pub(crate) struct Platform {
     pub(crate) sample: &'static str,
     /// Which of its settings is the id of its tag as well.
     pub(crate) tag_id: Option<&'static str>,
-    /// What it wants on the page; none where it has no tag.
-    pub(crate) half: Option<Build>,
     /// The vendor's own endpoints, the one that is used unless the settings name another first.
     pub(crate) endpoints: &'static [&'static str],
     /// Makes a destination of its settings.

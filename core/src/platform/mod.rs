@@ -26,17 +26,17 @@ pub(crate) mod snapchat;
 pub(crate) mod tiktok;
 pub mod webhook;
 
-/// Every platform that this build can send to.
-const PLATFORMS: &[&Platform] = &[
-    &meta::PLATFORM,
-    &tiktok::PLATFORM,
-    &ga4::PLATFORM,
-    &google_ads::PLATFORM,
-    &pinterest::PLATFORM,
-    &snapchat::PLATFORM,
-    &reddit::PLATFORM,
-    &linkedin::PLATFORM,
-    &webhook::PLATFORM,
+/// Every platform that this build can send to, and what it wants on the page; none where it has no tag.
+const PLATFORMS: &[(&Platform, Option<Build>)] = &[
+    (&meta::PLATFORM, Some(meta::pixel::half)),
+    (&tiktok::PLATFORM, Some(tiktok::pixel::half)),
+    (&ga4::PLATFORM, Some(ga4::pixel::half)),
+    (&google_ads::PLATFORM, Some(google_ads::pixel::half)),
+    (&pinterest::PLATFORM, Some(pinterest::pixel::half)),
+    (&snapchat::PLATFORM, Some(snapchat::pixel::half)),
+    (&reddit::PLATFORM, Some(reddit::pixel::half)),
+    (&linkedin::PLATFORM, Some(linkedin::pixel::half)),
+    (&webhook::PLATFORM, None),
 ];
 
 /// Builds the destination of a platform from its settings. The setting `tag` is the pixel's, and
@@ -99,7 +99,7 @@ pub fn endpoint_of<'a>(platform: &str, settings: &'a Value) -> Option<&'a str> {
 
 /// Names of the known platforms.
 pub fn platforms() -> Vec<&'static str> {
-    PLATFORMS.iter().map(|known| known.name).collect()
+    PLATFORMS.iter().map(|(known, _)| known.name).collect()
 }
 
 /// Limits, credential and documentation of a platform.
@@ -124,12 +124,12 @@ pub fn has_tag(platform: &str) -> bool {
 
 /// How a platform's half of a page is made, and which of its settings is the tag's id too.
 pub(crate) fn tag_of(platform: &str) -> Option<(Build, Option<&'static str>)> {
-    let known = find(platform)?;
-    Some((known.half?, known.tag_id))
+    let (known, half) = PLATFORMS.iter().find(|(known, _)| known.name == platform)?;
+    Some(((*half)?, known.tag_id))
 }
 
 pub(crate) fn find(platform: &str) -> Option<&'static Platform> {
-    PLATFORMS.iter().copied().find(|known| known.name == platform)
+    PLATFORMS.iter().map(|(known, _)| *known).find(|known| known.name == platform)
 }
 
 #[cfg(test)]

@@ -45,7 +45,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"measurement_id": "G-ABC123"}"#,
     tag_id: Some("measurement_id"),
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT, EU_ENDPOINT],
     build,
     max_age,

@@ -55,7 +55,6 @@ pub(super) static PLATFORM: Platform = Platform {
             "InitiateCheckout": "987654324", "ViewContent": "987654325", "CompleteRegistration": "987654326"},
         "tag": {"id": "AW-123456789", "events": {"Purchase": "AbC-D_efG"}}}"#,
     tag_id: None,
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -45,7 +45,6 @@ pub(super) static PLATFORM: Platform = Platform {
             "CompleteRegistration": "104017", "StartTrial": "104018"},
         "tag": {"id": "123456", "events": {"Purchase": "7654321"}}}"#,
     tag_id: None,
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

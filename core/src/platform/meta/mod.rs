@@ -64,7 +64,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"pixel_id": "1234567890"}"#,
     tag_id: Some("pixel_id"),
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -40,7 +40,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"ad_account_id": "549755885175", "tag": {"id": "2612345678901"}}"#,
     tag_id: None,
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -38,7 +38,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"pixel_id": "a2_example"}"#,
     tag_id: Some("pixel_id"),
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

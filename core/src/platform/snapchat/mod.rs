@@ -38,7 +38,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"pixel_id": "a1b2c3d4-1111-4222-8333-444455556666"}"#,
     tag_id: Some("pixel_id"),
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -42,7 +42,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"event_source_id": "C4ABCDEF"}"#,
     tag_id: Some("event_source_id"),
-    half: Some(pixel::half),
     endpoints: &[ENDPOINT],
     build,
     max_age,

@@ -36,7 +36,6 @@ pub(super) static PLATFORM: Platform = Platform {
     spec: &SPEC,
     sample: r#"{"endpoint": "https://events.example.com/in"}"#,
     tag_id: None,
-    half: None,
     endpoints: &[],
     build,
     max_age,
