@@ -318,6 +318,8 @@ impl Worker {
                         ending |= blocked;
                         work |= more;
                     }
+                    // Given back at the end: the next worker shall have it at once.
+                    Ok(BatchEnd::Dropped) if stop.has_come() => {}
                     Ok(BatchEnd::Dropped) => {
                         // It is due at once, and would be dropped again at once.
                         let pause = backoff(dropped, None, 1.0).min(LONGEST_DATABASE_PAUSE);

@@ -353,6 +353,26 @@ fn told(socket: &UnixDatagram) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
+    let (_platform, shop) = waiting(1).await;
+    let path = folder(&shop, "deaf").join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let path = path.display().to_string();
+    let variables = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "3000")];
+    let sidecar = Sidecar::start_with(&shop, &variables);
+    until_settled(&shop, 20).await;
+    let somebody = customer(&shop).await;
+    // The socket takes a few messages; a thousand watchdog messages a second fill it at once.
+    for _ in 0..3 {
+        sidecar.signal("HUP");
+        buy_many(&shop, somebody, 1).await;
+        until_settled(&shop, 20).await;
+    }
+    assert!(sidecar.terminate().await.success());
+    drop(socket);
+}
+
+#[tokio::test]
 async fn systemd_is_told_of_each_step() {
     let (_platform, shop) = waiting(1).await;
     let path = folder(&shop, "systemd").join("notify");

@@ -84,6 +84,7 @@ async fn nothing_of_another_tenant_is_visible() {
         "delivery",
         "field",
         "pixel_coverage",
+        "platform",
         "rule",
         "sources",
         "sweeps",
@@ -149,7 +150,7 @@ async fn nothing_of_another_tenant_is_visible() {
                 and has_function_privilege(p.oid, 'execute') and not p.proname in ('_note', '_capture') order by 1",
         )
         .await;
-    assert_eq!(functions, ["_fields", "_refuses", "_rules", "status"]);
+    assert_eq!(functions, ["_fields", "_platform_facts", "_refuses", "_rules", "status"]);
 }
 
 #[tokio::test]
