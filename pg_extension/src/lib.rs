@@ -34,6 +34,8 @@ mod gucs;
 mod identity;
 mod layout;
 mod lock;
+// The program that runs the tests has none of the server's functions.
+#[cfg(not(test))]
 mod memory;
 mod pack;
 mod pixel;
@@ -48,6 +50,7 @@ mod tests;
 
 ::pgrx::pg_module_magic!(name, version);
 
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: memory::Allocator = memory::Allocator;
 

@@ -81,7 +81,7 @@ mod tests {
                 "unknown country",
                 "ISO 3166-1",
             ),
-            ("select capi._check_settings('meta', '{}')", "pixel_id", "pixel_id"),
+            ("select capi._check_settings('meta', '{}')", "pixel_id", "capi.platform"),
             ("select capi._check_settings('mega', '{}')", "unknown platform", "platform"),
         ] {
             let (got, way_out) = error(query);
