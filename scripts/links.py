@@ -2,7 +2,6 @@
 
 import pathlib
 import re
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -34,11 +33,11 @@ def anchors(page):
 
 
 def main():
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )
-    pages = [ROOT / name for name in listed.stdout.split() if (ROOT / name).exists()]
+    pages = [
+        page
+        for page in sorted(ROOT.rglob("*.md"))
+        if not any(part == "target" or part.startswith(".") for part in page.relative_to(ROOT).parts)
+    ]
     known = {page: anchors(page) for page in pages}
     wrong = []
     for page in pages:
